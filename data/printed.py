@@ -1,0 +1,122 @@
+"""Numbers as they are printed: a value and the half-width of its rounding.
+
+A printed ``0.60`` says that the unrounded number lies in 0.60 +- 0.005; a printed ``0.6`` says 0.6 +- 0.05.
+Trial records therefore quote numbers as text, and everything that compares with them asks for the half-width.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+
+_NUMBER = re.compile(r"^(?P<bound><?)\s*(?P<number>[-+]?\d+(?:\.\d+)?)$")
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A number as printed.
+
+    Parameters
+    ----------
+    text
+        Digits as printed, such as ``"0.60"``; with a leading ``<`` for an upper bound (p-values).
+
+    Raises
+    ------
+    ValueError
+        When the text is not a plain decimal number.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if not _NUMBER.match(self.text):
+            raise ValueError('not a number as printed; quote plain digits, such as "0.60"')
+
+    @property
+    def _digits(self) -> Decimal:
+        match = _NUMBER.match(self.text)
+        assert match is not None  # checked on construction
+        return Decimal(match["number"])
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether only an upper bound is printed (``<0.001``)."""
+        return self.text.startswith("<")
+
+    @property
+    def value(self) -> float:
+        """The printed value (the bound itself for ``<0.001``)."""
+        return float(self._digits)
+
+    @property
+    def half_width(self) -> float:
+        """Half a unit in the last printed digit."""
+        exponent = self._digits.as_tuple().exponent
+        assert isinstance(exponent, int)  # the pattern admits finite numbers only
+        return float(Decimal(5).scaleb(exponent - 1))
+
+    @property
+    def low(self) -> float:
+        """Smallest unrounded value that prints like this (0 for a bound)."""
+        return 0.0 if self.is_bound else self.value - self.half_width
+
+    @property
+    def high(self) -> float:
+        """Largest unrounded value that prints like this."""
+        return self.value if self.is_bound else self.value + self.half_width
+
+    def admits(self, low: float, high: float | None = None, *, slack: float = 0.0) -> bool:
+        """Whether an unrounded value in ``[low, high]`` would be printed like this.
+
+        Parameters
+        ----------
+        low, high
+            The interval of possible values; a single value when ``high`` is left out.
+        slack
+            Extra room on both sides, in units of the last printed digit.
+        """
+        high = low if high is None else high
+        room = slack * 2 * self.half_width + 1e-9 * max(1.0, abs(self.value))
+        return low <= self.high + room and high >= self.low - room
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _printed(low: float, high: float, allowed: str, *, bound: bool = False) -> Any:
+    """Return the pydantic type of a printed number within ``[low, high]``."""
+
+    def parse(value: object) -> Printed:
+        if isinstance(value, Printed):
+            value = value.text
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ValueError(f"{allowed}; quote it as printed, such as {bound and '"<0.001"' or '"0.60"'}")
+        try:
+            number = Printed(str(value).strip())
+        except ValueError as error:
+            raise ValueError(f"{error} ({allowed})") from None
+        if number.is_bound and not bound:
+            raise ValueError(f"a bound ('<') is allowed for p-values only ({allowed})")
+        if not low <= number.value <= high:
+            raise ValueError(allowed)
+        return number
+
+    pattern = r"^<?\s*\d+(\.\d+)?$" if bound else r"^[-+]?\d+(\.\d+)?$"
+    schema = {"type": ["string", "integer"], "pattern": pattern, "description": allowed}
+    return Annotated[
+        Printed, PlainValidator(parse), PlainSerializer(str, return_type=str), WithJsonSchema(schema)
+    ]
+
+
+AnyNumber = _printed(-math.inf, math.inf, "a number")
+NonNegative = _printed(0.0, math.inf, "a number that is not negative")
+Positive = _printed(1e-12, math.inf, "a number above 0")
+Probability = _printed(0.0, 1.0, "a probability between 0 and 1 (60% is written 0.60)")
+Percent = _printed(0.0, 100.0, "a percentage between 0 and 100")
+PValue = _printed(0.0, 1.0, "a p-value between 0 and 1", bound=True)

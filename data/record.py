@@ -1,0 +1,637 @@
+"""The trial record: one TOML file that holds what a paper prints about a trial.
+
+Numbers are kept as printed (`Printed`), so that their rounding is known. The file format is described in the
+template that `secondlook new` writes and by the JSON schema that `secondlook schema` prints; this module is its
+definition. Hazard ratios are read as treatment over control.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from scipy.special import ndtri
+
+from .printed import AnyNumber, NonNegative, Percent, Positive, Printed, Probability, PValue
+from .subgroup import OVERALL, Subgroup, subgroup
+
+ArmId = Literal["control", "treatment"]
+ARMS: tuple[ArmId, ArmId] = ("control", "treatment")
+SECTIONS_OF_SOURCES = ("patients", "curves", "published")
+
+
+@dataclass(frozen=True)
+class References:
+    """What items of a record refer to: read before them, so that all problems can be told at once."""
+
+    factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    patients: Mapping[str, int] = field(default_factory=dict)
+    rows: tuple[str, ...] = ()
+    partitions: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> References:
+        """Read the references from an unchecked record; whatever is malformed there is left out."""
+
+        def table(value: object) -> Mapping[str, Any]:
+            return value if isinstance(value, Mapping) else {}
+
+        def levels(value: object) -> tuple[str, ...]:
+            found = table(value).get("levels")
+            return (
+                tuple(filter(lambda level: isinstance(level, str), found)) if isinstance(found, list) else ()
+            )
+
+        sizes = {arm: table(item).get("patients") for arm, item in table(raw.get("arms")).items()}
+        ratios = raw.get("hazard_ratio")
+        return cls(
+            factors={name: levels(item) for name, item in table(raw.get("factors")).items()},
+            patients={arm: size for arm, size in sizes.items() if isinstance(size, int)},
+            rows=tuple(str(table(r).get("label")) for r in ratios if table(r).get("label"))
+            if isinstance(ratios, list)
+            else (),
+            partitions=tuple(table(raw.get("partitions"))),
+        )
+
+
+def _references(info: ValidationInfo) -> References:
+    return info.context if isinstance(info.context, References) else References()
+
+
+def _where(value: object, info: ValidationInfo) -> Subgroup:
+    if isinstance(value, Subgroup):
+        return value
+    if not isinstance(value, Mapping) or not all(_is_level(level) for level in value.values()):
+        raise ValueError('a table of factor and level or levels, such as { er = "+" }')
+    return subgroup(value, _references(info).factors)
+
+
+def _is_level(value: object) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list) and all(isinstance(item, str) for item in value)
+    )
+
+
+def _spelled_out(where: Subgroup) -> dict[str, Any]:
+    return {name: levels[0] if len(levels) == 1 else list(levels) for name, levels in where.restrictions}
+
+
+_LEVELS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+Where = Annotated[
+    Subgroup,
+    BeforeValidator(_where),
+    PlainSerializer(_spelled_out),
+    WithJsonSchema({"type": "object", "additionalProperties": _LEVELS}),
+]
+Size = Annotated[int, Field(gt=0, strict=True)]
+Number = Annotated[int, Field(ge=0, strict=True)]
+Time = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Level = Annotated[float, Field(gt=0.5, lt=1)]
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Table(BaseModel):
+    """A table of the record; unknown keys are refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
+    )
+
+
+class Item(Table):
+    """Something printed: where it stands in the paper, and whether analyses use it or only the audit."""
+
+    source: str = ""
+    use: bool = True
+
+
+class Citation(Table):
+    """How to cite the paper."""
+
+    text: Text
+    doi: str = ""
+
+
+class Arm(Table):
+    """One arm: its label, and patients and events where printed."""
+
+    label: Text
+    patients: Size | None = None
+    events: Number | None = None
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _events_within_patients(self) -> Self:
+        return _not_more(self, self.events, self.patients, "events")
+
+
+class Arms(Table):
+    """The two arms."""
+
+    control: Arm
+    treatment: Arm
+
+
+class Totals(Item):
+    """Both arms together, when a paper prints totals only."""
+
+    patients: Size | None = None
+    events: Number | None = None
+
+    @model_validator(mode="after")
+    def _events_within_patients(self) -> Self:
+        return _not_more(self, self.events, self.patients, "events")
+
+
+class Design(Item):
+    """What the trial was powered for."""
+
+    time: Time | None = None
+    control_survival: Probability | None = None
+    treatment_survival: Probability | None = None
+    alpha: Probability | None = None
+    sided: Literal[1, 2] = 2
+    power: Probability | None = None
+    dropout: Probability | None = None
+    patients: Size | None = None
+    patients_per_arm: Size | None = None
+    test: str = "log-rank"
+
+    @property
+    def hazard_ratio(self) -> float | None:
+        """Design hazard ratio, ``log S1 / log S0`` at the design's time; ``None`` when not printed."""
+        if self.control_survival is None or self.treatment_survival is None:
+            return None
+        survival = self.control_survival.value, self.treatment_survival.value
+        if not all(0 < value < 1 for value in survival):
+            return None
+        return math.log(survival[1]) / math.log(survival[0])
+
+
+class Recruitment(Item):
+    """When patients entered the trial, as year and month."""
+
+    start: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
+    end: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
+
+
+class FlowBox(Item):
+    """One box of the flow diagram."""
+
+    label: Text
+    n: Number
+    arm: ArmId | None = None
+    parent: str | None = None
+
+
+class FollowUp(Item):
+    """Time to death or censoring, over all patients of the arm (of the trial without ``arm``)."""
+
+    arm: ArmId | None = None
+    mean: NonNegative | None = None
+    sd: NonNegative | None = None
+    q25: NonNegative | None = None
+    median: NonNegative | None = None
+    q75: NonNegative | None = None
+    survivors_median: NonNegative | None = None
+    survivors_range: tuple[NonNegative, NonNegative] | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        quartiles = [number for number in (self.q25, self.median, self.q75) if number is not None]
+        for numbers in (quartiles, self.survivors_range or ()):
+            if any(first.value > second.value for first, second in zip(numbers, numbers[1:], strict=False)):
+                raise ValueError(f"{' '.join(map(str, numbers))}: must not decrease")
+        return self
+
+
+class Estimate(Item):
+    """A number with an optional confidence interval."""
+
+    ci: tuple[Printed, Printed] | None = None
+    level: Level = 0.95
+
+    @field_validator("ci")
+    @classmethod
+    def _limits_in_order(cls, ci: tuple[Printed, Printed] | None) -> tuple[Printed, Printed] | None:
+        if ci is not None and ci[0].value > ci[1].value:
+            raise ValueError(f"the lower limit {ci[0]} is above the upper limit {ci[1]}")
+        return ci
+
+    @model_validator(mode="after")
+    def _estimate_inside(self) -> Self:
+        estimate = getattr(self, "estimate", None)
+        if self.ci and estimate and not self.ci[0].low <= estimate.value <= self.ci[1].high:
+            raise ValueError(
+                f"the estimate {estimate} lies outside its interval {self.ci[0]} to {self.ci[1]}"
+            )
+        return self
+
+
+class Survival(Estimate):
+    """Survival of one arm at a landmark; ``p`` compares the arms there."""
+
+    arm: ArmId
+    time: Time
+    where: Where = OVERALL
+    estimate: Probability
+    ci: tuple[Probability, Probability] | None = None
+    p: PValue | None = None
+
+
+class Median(Estimate):
+    """Median survival of an arm, or the difference between the arms (treatment minus control)."""
+
+    arm: ArmId | None = None
+    where: Where = OVERALL
+    estimate: Positive | None = None
+    ci: tuple[NonNegative, NonNegative] | None = None
+    difference: AnyNumber | None = None
+    p: PValue | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.estimate is None) == (self.difference is None):
+            raise ValueError("give either estimate or difference")
+        return self
+
+
+class Deaths(Item):
+    """Deaths in a subgroup, as a count or as a percentage of its patients; both arms without ``arm``."""
+
+    where: Where = OVERALL
+    arm: ArmId | None = None
+    n: Number | None = None
+    percent: Percent | None = None
+
+    @model_validator(mode="after")
+    def _something_given(self) -> Self:
+        if self.n is None and self.percent is None:
+            raise ValueError("give n or percent")
+        return self
+
+
+class AtRisk(Item):
+    """Numbers at risk below a Kaplan-Meier curve."""
+
+    arm: ArmId
+    where: Where = OVERALL
+    times: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
+    patients: tuple[Number, ...]
+
+    @field_validator("times")
+    @classmethod
+    def _times_increase(cls, times: tuple[float, ...]) -> tuple[float, ...]:
+        if any(second <= first for first, second in zip(times, times[1:], strict=False)):
+            raise ValueError("times must increase")
+        return times
+
+    @model_validator(mode="after")
+    def _matching(self) -> Self:
+        if len(self.times) != len(self.patients):
+            raise ValueError(f"{len(self.times)} times but {len(self.patients)} numbers of patients")
+        if any(second > first for first, second in zip(self.patients, self.patients[1:], strict=False)):
+            raise ValueError("numbers at risk must not increase")
+        return self
+
+
+class Factor(Table):
+    """A factor that divides the patients; ``known`` counts those whose level is known, when not all."""
+
+    label: Text
+    levels: Annotated[tuple[Text, ...], Field(min_length=2)]
+    known: dict[ArmId, Size] = {}
+    post_randomisation: bool = False
+    source: str = ""
+
+    @field_validator("levels")
+    @classmethod
+    def _levels_usable(cls, levels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(levels)) < len(levels):
+            raise ValueError("levels must differ")
+        if any(set(level) & set(",|=") for level in levels):
+            raise ValueError("levels must not contain , | or =")
+        return levels
+
+
+class Partition(Table):
+    """Disjoint strata: the cross of some factors."""
+
+    label: Text
+    factors: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @field_validator("factors")
+    @classmethod
+    def _declared(cls, factors: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        declared = _references(info).factors
+        for name in factors:
+            if name not in declared:
+                raise ValueError(
+                    f"unknown factor {name!r}; the record declares {', '.join(declared) or 'none'}"
+                )
+        return factors
+
+
+class PatientsCount(Item):
+    """Patients of an arm in a subgroup."""
+
+    arm: ArmId
+    where: Where
+    n: Number
+
+    @model_validator(mode="after")
+    def _within_arm(self, info: ValidationInfo) -> Self:
+        return _not_more(self, self.n, _references(info).patients.get(self.arm), "n")
+
+
+class HazardRatio(Estimate):
+    """A printed hazard ratio; all patients without ``where``."""
+
+    label: str = ""
+    where: Where = OVERALL
+    estimate: Positive
+    ci: tuple[Positive, Positive] | None = None
+    p: PValue | None = None
+    sided: Literal[1, 2] = 2
+    comparison: Literal["treatment/control", "control/treatment"] = "treatment/control"
+    reduction: Percent | None = None
+
+    @property
+    def inverted(self) -> bool:
+        """Whether the paper prints control over treatment."""
+        return self.comparison == "control/treatment"
+
+    @property
+    def treatment_over_control(self) -> float:
+        """The estimate, as treatment over control."""
+        return 1 / self.estimate.value if self.inverted else self.estimate.value
+
+    @property
+    def treatment_over_control_ci(self) -> tuple[float, float] | None:
+        """The interval, as treatment over control."""
+        if self.ci is None:
+            return None
+        low, high = self.ci[0].value, self.ci[1].value
+        return (1 / high, 1 / low) if self.inverted else (low, high)
+
+    @property
+    def standard_error(self) -> float | None:
+        """Standard error of the log hazard ratio: the interval's log width over twice the normal quantile."""
+        return standard_error(self.ci, self.level)
+
+
+class Adjusted(Estimate):
+    """A mutually adjusted hazard ratio of a multivariable model."""
+
+    estimate: Positive
+    ci: tuple[Positive, Positive] | None = None
+    p: PValue | None = None
+
+
+class Prognostic(Estimate):
+    """Hazard ratio of a factor level against its complement, arms pooled."""
+
+    label: str = ""
+    where: Where
+    estimate: Positive | None = None
+    ci: tuple[Positive, Positive] | None = None
+    p: PValue | None = None
+    adjusted: Adjusted | None = None
+
+
+class EffectsSet(Table):
+    """Disjoint printed rows, by label, that the `effects` model may pool."""
+
+    partition: str
+    rows: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @field_validator("rows")
+    @classmethod
+    def _printed_rows(cls, rows: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        printed = _references(info).rows
+        for row in rows:
+            if row not in printed:
+                raise ValueError(
+                    f"no hazard_ratio is labelled {row!r}; labels are {', '.join(printed) or 'none'}"
+                )
+        return rows
+
+    @field_validator("partition")
+    @classmethod
+    def _declared(cls, partition: str, info: ValidationInfo) -> str:
+        names = (*_references(info).partitions, *_references(info).factors)
+        if partition not in names:
+            raise ValueError(
+                f"unknown partition {partition!r}; the record declares {', '.join(names) or 'none'}"
+            )
+        return partition
+
+
+class Cell(Table):
+    """One arm's entry in a table of baseline characteristics."""
+
+    n: Number | None = None
+    percent: Percent | None = None
+    mean: AnyNumber | None = None
+    sd: NonNegative | None = None
+    median: AnyNumber | None = None
+    q25: AnyNumber | None = None
+    q75: AnyNumber | None = None
+
+
+class Baseline(Item):
+    """One printed row of the table of baseline characteristics; rows of one ``group`` are levels of one variable."""
+
+    label: Text
+    group: str = ""
+    where: Where | None = None
+    control: Cell | None = None
+    treatment: Cell | None = None
+    p: PValue | None = None
+    test: str = ""
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _within_arms(self, info: ValidationInfo) -> Self:
+        for arm, cell in (("control", self.control), ("treatment", self.treatment)):
+            if cell is not None:
+                _not_more(self, cell.n, _references(info).patients.get(arm), f"{arm}.n")
+        return self
+
+
+class Proportion(Table):
+    """Events among patients of one arm."""
+
+    events: Number | None = None
+    patients: Size
+    percent: Percent | None = None
+
+    @model_validator(mode="after")
+    def _events_within_patients(self) -> Self:
+        if self.events is None and self.percent is None:
+            raise ValueError("give events or percent")
+        return _not_more(self, self.events, self.patients, "events")
+
+
+class Ratio(Item):
+    """A printed ratio of two risks."""
+
+    estimate: Positive
+    comparison: Literal["treatment/control", "control/treatment"] = "treatment/control"
+
+
+class Binary(Item):
+    """A secondary endpoint that is a proportion."""
+
+    label: Text
+    favourable: Literal["fewer", "more"] = "fewer"
+    control: Proportion
+    treatment: Proportion
+    p: PValue | None = None
+    risk_ratio: Ratio | None = None
+
+
+class Patients(Table):
+    """Patient-level source: a file of one row per patient."""
+
+    file: Text
+    time: Text
+    unit: Text
+    event: Text
+    event_value: str = "1"
+    arm: Text
+    control: str
+    treatment: str
+    factors: tuple[str, ...] = ()
+
+
+class Curve(Table):
+    """A digitised Kaplan-Meier curve of one arm: a file with columns time and survival."""
+
+    arm: ArmId
+    file: Text
+
+
+class Record(Table):
+    """A published two-arm survival trial: see the module's documentation.
+
+    Built by `secondlook.data.load_record`, which also checks what items refer to.
+    """
+
+    format: Literal[1] = Field(1, alias="schema", description="version of the record format")
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    title: Text
+    endpoint: Text = "overall survival"
+    time_unit: Literal["days", "weeks", "months", "years"] = "months"
+    landmarks: tuple[Time, ...] = ()
+    horizon: Time | None = Field(None, description="where the reconstruction's time grid ends")
+    citation: Citation | None = None
+    arms: Arms
+    totals: Totals | None = None
+    design: Design | None = None
+    recruitment: Recruitment | None = None
+    flow: tuple[FlowBox, ...] = ()
+    follow_up: tuple[FollowUp, ...] = ()
+    survival: tuple[Survival, ...] = ()
+    median: tuple[Median, ...] = ()
+    deaths: tuple[Deaths, ...] = ()
+    at_risk: tuple[AtRisk, ...] = ()
+    factors: dict[Identifier, Factor] = {}
+    partitions: dict[Identifier, Partition] = {}
+    patients_count: tuple[PatientsCount, ...] = ()
+    hazard_ratio: tuple[HazardRatio, ...] = ()
+    prognostic: tuple[Prognostic, ...] = ()
+    effects_set: tuple[EffectsSet, ...] = ()
+    baseline: tuple[Baseline, ...] = ()
+    binary: tuple[Binary, ...] = ()
+    patients: Patients | None = None
+    curve: tuple[Curve, ...] = ()
+
+    @field_validator("landmarks")
+    @classmethod
+    def _landmarks_increase(cls, landmarks: tuple[float, ...]) -> tuple[float, ...]:
+        if any(second <= first for first, second in zip(landmarks, landmarks[1:], strict=False)):
+            raise ValueError("landmarks must increase")
+        return landmarks
+
+    @property
+    def source(self) -> str:
+        """What supplies the time structure: ``patients``, then ``curves``, then ``published``."""
+        return "patients" if self.patients else "curves" if self.curve else "published"
+
+    @cached_property
+    def all_partitions(self) -> dict[str, Partition]:
+        """Declared partitions, and every other factor that a printed hazard ratio restricts on."""
+        crossed = {name for partition in self.partitions.values() for name in partition.factors}
+        restricted = {name for row in self.hazard_ratio for name in row.where.factors}
+        alone = {
+            name: Partition.model_construct(label=factor.label, factors=(name,))
+            for name, factor in self.factors.items()
+            if name in restricted - crossed and not factor.post_randomisation
+        }
+        return {**self.partitions, **alone}
+
+    @property
+    def overall_hazard_ratio(self) -> HazardRatio | None:
+        """The printed overall hazard ratio that analyses use."""
+        return next((row for row in self.hazard_ratio if row.use and row.where.is_overall), None)
+
+    def arm(self, arm: ArmId) -> Arm:
+        """Return one arm by its id."""
+        return self.arms.control if arm == "control" else self.arms.treatment
+
+    def landmark_times(self) -> tuple[float, ...]:
+        """Return the times to report at.
+
+        The record's ``landmarks``, else the times of its printed survival, else two thirds and all of the
+        shorter of the arms' printed follow-up; empty when the record prints none of these.
+        """
+        printed = sorted({item.time for item in self.survival if item.use})
+        shorter = min((limit for limit in map(_longest, self.follow_up) if limit), default=None)
+        return self.landmarks or tuple(printed) or ((shorter * 2 / 3, shorter) if shorter else ())
+
+
+def standard_error(ci: tuple[Printed, Printed] | None, level: float) -> float | None:
+    """Return the standard error of a log ratio from its printed interval.
+
+    Parameters
+    ----------
+    ci
+        Lower and upper limit of the ratio.
+    level
+        Coverage of the interval, such as 0.95.
+
+    Returns
+    -------
+    float or None
+        Half the interval's width on the log scale over the normal quantile; ``None`` without interval.
+    """
+    if ci is None:
+        return None
+    return float(math.log(ci[1].value / ci[0].value) / (2 * ndtri((1 + level) / 2)))
+
+
+def _longest(item: FollowUp) -> float | None:
+    numbers = (item.survivors_range[1] if item.survivors_range else None, item.q75, item.median, item.mean)
+    return next((number.value for number in numbers if number is not None), None)
+
+
+def _not_more[T](item: T, count: int | None, patients: int | None, name: str) -> T:
+    if count is not None and patients is not None and count > patients:
+        raise ValueError(f"{name} is {count}, more than the {patients} patients")
+    return item
