@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
-_NUMBER = re.compile(r"^(?P<bound><?)\s*(?P<number>[-+]?\d+(?:\.\d+)?)$")
+_NUMBER = re.compile(r"<?\s*(?P<number>[-+]?[0-9]+(?:\.[0-9]+)?)")
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Printed:
     text: str
 
     def __post_init__(self) -> None:
-        if not _NUMBER.match(self.text):
-            raise ValueError('not a number as printed; quote plain digits, such as "0.60"')
+        if not _NUMBER.fullmatch(self.text):
+            raise ValueError('not a number as printed: quote plain digits, such as "0.60"')
 
     @property
     def _digits(self) -> Decimal:
-        match = _NUMBER.match(self.text)
+        match = _NUMBER.fullmatch(self.text)
         assert match is not None  # checked on construction
         return Decimal(match["number"])
 
@@ -91,18 +91,19 @@ class Printed:
 
 def _printed(low: float, high: float, allowed: str, *, bound: bool = False) -> Any:
     """Return the pydantic type of a printed number within ``[low, high]``."""
+    example = '"<0.001"' if bound else '"0.60"'
 
     def parse(value: object) -> Printed:
         if isinstance(value, Printed):
             value = value.text
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise ValueError(f"{allowed}; quote it as printed, such as {bound and '"<0.001"' or '"0.60"'}")
+            raise ValueError(f"{allowed}, quoted as printed, such as {example}")
         try:
             number = Printed(str(value).strip())
         except ValueError as error:
-            raise ValueError(f"{error} ({allowed})") from None
+            raise ValueError(f"{allowed}; {error}") from None
         if number.is_bound and not bound:
-            raise ValueError(f"a bound ('<') is allowed for p-values only ({allowed})")
+            raise ValueError(f"{allowed}; a bound (<) is for p-values only")
         if not low <= number.value <= high:
             raise ValueError(allowed)
         return number
@@ -114,9 +115,9 @@ def _printed(low: float, high: float, allowed: str, *, bound: bool = False) -> A
     ]
 
 
-AnyNumber = _printed(-math.inf, math.inf, "a number")
-NonNegative = _printed(0.0, math.inf, "a number that is not negative")
-Positive = _printed(1e-12, math.inf, "a number above 0")
-Probability = _printed(0.0, 1.0, "a probability between 0 and 1 (60% is written 0.60)")
-Percent = _printed(0.0, 100.0, "a percentage between 0 and 100")
-PValue = _printed(0.0, 1.0, "a p-value between 0 and 1", bound=True)
+AnyNumber = _printed(-math.inf, math.inf, "must be a number")
+NonNegative = _printed(0.0, math.inf, "must be a number that is not negative")
+Positive = _printed(1e-12, math.inf, "must be a number above 0")
+Probability = _printed(0.0, 1.0, "must be a probability between 0 and 1 (60% is written 0.60)")
+Percent = _printed(0.0, 100.0, "must be a percentage between 0 and 100")
+PValue = _printed(0.0, 1.0, "must be a p-value between 0 and 1", bound=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from .errors import InputError, Problem, input_error
-from .record import Record, References
+from .record import IDENTIFIER, MONTH, TRIAL_ID, Record, References
 
 BUILT_IN = files(__package__) / "trials"
 
@@ -88,31 +90,122 @@ def parse_record(raw: Mapping[str, Any], place: str = "record") -> Record:
     InputError
         Names every problem found.
     """
+    references = References.of(raw)
     try:
-        return Record.model_validate(raw, context=References.of(raw))
+        return Record.model_validate(raw, context=references)
     except ValidationError as error:
-        raise InputError(_problem(place, detail) for detail in error.errors()) from None
+        found = [*error.errors(), *_hidden(raw, error.errors(), references)]
+        raise InputError(_problem(place, detail) for detail in found) from None
 
 
+def _hidden(
+    raw: Mapping[str, Any], found: Sequence[ErrorDetails], references: References
+) -> list[ErrorDetails]:
+    """Return the problems that others hide.
+
+    Pydantic compares the fields of an item only when each is right by itself, and the items of a record only
+    when each item is. So the items are checked again without the fields that are wrong (what is missing then
+    is no news), and the record without the items that are.
+    """
+    pruned = copy.deepcopy(dict(raw))
+    for detail in found:
+        _remove(pruned, detail["loc"])
+    known = {detail["loc"] for detail in found}
+    between_fields = [
+        detail
+        for detail in _errors(pruned, references)
+        if detail["loc"] and detail["loc"] not in known and detail["type"] not in _MISSING
+    ]
+    wrong = {location[:2] for location in (*known, *(detail["loc"] for detail in between_fields))}
+    between_items = [
+        detail
+        for detail in _errors(_without(raw, wrong), references)
+        if not detail["loc"] and detail["loc"] not in known
+    ]
+    return [*between_fields, *between_items]
+
+
+def _errors(raw: Mapping[str, Any], references: References) -> list[ErrorDetails]:
+    try:
+        Record.model_validate(raw, context=references)
+    except ValidationError as error:
+        return error.errors()
+    return []
+
+
+def _remove(raw: Any, location: Sequence[int | str]) -> None:
+    """Remove the innermost named field that holds a location; list items keep their place."""
+    path = [part for part in location if part != _KEY]
+    if path and isinstance(path[-1], int) and isinstance(_at(raw, path), Mapping):
+        return  # the fault lies between the fields of this item: none of them has to go
+    while path and isinstance(path[-1], int):
+        path.pop()
+    table = _at(raw, path[:-1])
+    if path and isinstance(table, dict):
+        table.pop(path[-1], None)
+
+
+def _at(raw: Any, path: Sequence[int | str]) -> Any:
+    for part in path:
+        try:
+            raw = raw[part]
+        except (LookupError, TypeError):
+            return None
+    return raw
+
+
+def _without(raw: Mapping[str, Any], places: Collection[tuple[int | str, ...]]) -> dict[str, Any]:
+    """Return a record without some items of its lists, and without other fields that are wrong."""
+    return {
+        name: [item for index, item in enumerate(value) if (name, index) not in places]
+        if isinstance(value, list)
+        else value
+        for name, value in raw.items()
+        if (name,) not in places
+    }
+
+
+_KEY = "[key]"  # how pydantic marks that a table's key is wrong, not its value
+_MISSING = ("missing", "one_missing")
 _ALLOWED = {
     "extra_forbidden": "unknown key",
     "missing": "missing, but required",
     "greater_than": "must be above {gt}",
     "greater_than_equal": "must be at least {ge}",
     "less_than": "must be below {lt}",
+    "literal_error": "must be {expected}",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number, not quoted",
+    "finite_number": "must be finite",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "too_short": "must have at least {min_length} entries, not {actual_length}",
+    "too_long": "must have at most {max_length} entries, not {actual_length}",
+}
+_PATTERNS = {
+    IDENTIFIER: "must be lower-case letters, digits and _, beginning with a letter",
+    TRIAL_ID: "must be lower-case letters, digits and -, beginning with a letter or digit",
+    MONTH: "must be a year and a month, such as 2007-11",
 }
 
 
-def _problem(place: str, detail: Any) -> Problem:
-    message = _ALLOWED.get(detail["type"], detail["msg"]).format(**detail.get("ctx", {}))
+def _problem(place: str, detail: ErrorDetails) -> Problem:
+    context = detail.get("ctx", {})
+    message = _PATTERNS.get(context.get("pattern", ""), _ALLOWED.get(detail["type"], "").format(**context))
     given = detail["input"]
     shown = "" if detail["type"] == "missing" or isinstance(given, Mapping) else repr(given)
-    return Problem(place, _path(detail["loc"]), shown, message.removeprefix("Value error, "))
+    return Problem(place, _path(detail["loc"]), shown, message or detail["msg"].removeprefix("Value error, "))
 
 
 def _path(location: tuple[int | str, ...]) -> str:
     """Spell a field's path; items of a list are counted from 1, as a reader counts them."""
     path = ""
     for part in location:
-        path += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if path else str(part)
+        if part != _KEY:
+            path += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if path else str(part)
     return path

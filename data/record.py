@@ -1,16 +1,18 @@
 """The trial record: one TOML file that holds what a paper prints about a trial.
 
 Numbers are kept as printed (`Printed`), so that their rounding is known. The file format is described in the
-template that `secondlook new` writes and by the JSON schema that `secondlook schema` prints; this module is its
-definition. Hazard ratios are read as treatment over control.
+template that `secondlook new` writes and by the JSON schema that `secondlook schema` prints; this module
+defines it. Hazard ratios are read as treatment over control.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -24,6 +26,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 from scipy.special import ndtri
 
 from .printed import AnyNumber, NonNegative, Percent, Positive, Printed, Probability, PValue
@@ -31,7 +34,6 @@ from .subgroup import OVERALL, Subgroup, subgroup
 
 ArmId = Literal["control", "treatment"]
 ARMS: tuple[ArmId, ArmId] = ("control", "treatment")
-SECTIONS_OF_SOURCES = ("patients", "curves", "published")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class References:
     patients: Mapping[str, int] = field(default_factory=dict)
     rows: tuple[str, ...] = ()
     partitions: tuple[str, ...] = ()
+    boxes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> References:
@@ -53,18 +56,20 @@ class References:
         def levels(value: object) -> tuple[str, ...]:
             found = table(value).get("levels")
             return (
-                tuple(filter(lambda level: isinstance(level, str), found)) if isinstance(found, list) else ()
+                tuple(level for level in found if isinstance(level, str)) if isinstance(found, list) else ()
             )
 
+        def labels(value: object) -> tuple[str, ...]:
+            found = [table(item).get("label") for item in value] if isinstance(value, list | tuple) else []
+            return tuple(dict.fromkeys(label for label in found if isinstance(label, str) and label))
+
         sizes = {arm: table(item).get("patients") for arm, item in table(raw.get("arms")).items()}
-        ratios = raw.get("hazard_ratio")
         return cls(
             factors={name: levels(item) for name, item in table(raw.get("factors")).items()},
-            patients={arm: size for arm, size in sizes.items() if isinstance(size, int)},
-            rows=tuple(str(table(r).get("label")) for r in ratios if table(r).get("label"))
-            if isinstance(ratios, list)
-            else (),
+            patients={arm: size for arm, size in sizes.items() if type(size) is int and size > 0},
+            rows=labels(raw.get("hazard_ratio")),
             partitions=tuple(table(raw.get("partitions"))),
+            boxes=labels(raw.get("flow")),
         )
 
 
@@ -76,7 +81,7 @@ def _where(value: object, info: ValidationInfo) -> Subgroup:
     if isinstance(value, Subgroup):
         return value
     if not isinstance(value, Mapping) or not all(_is_level(level) for level in value.values()):
-        raise ValueError('a table of factor and level or levels, such as { er = "+" }')
+        raise ValueError('must be a table of factor and level or levels, such as { er = "+" }')
     return subgroup(value, _references(info).factors)
 
 
@@ -90,6 +95,9 @@ def _spelled_out(where: Subgroup) -> dict[str, Any]:
     return {name: levels[0] if len(levels) == 1 else list(levels) for name, levels in where.restrictions}
 
 
+IDENTIFIER = "^[a-z][a-z0-9_]*$"
+TRIAL_ID = "^[a-z0-9][a-z0-9-]*$"
+MONTH = "^[0-9]{4}-(0[1-9]|1[0-2])$"
 _LEVELS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 Where = Annotated[
     Subgroup,
@@ -99,9 +107,10 @@ Where = Annotated[
 ]
 Size = Annotated[int, Field(gt=0, strict=True)]
 Number = Annotated[int, Field(ge=0, strict=True)]
-Time = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Level = Annotated[float, Field(gt=0.5, lt=1)]
-Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Time = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Level = Annotated[float, Field(gt=0.5, lt=1, strict=True)]
+Identifier = Annotated[str, Field(pattern=IDENTIFIER)]
+Month = Annotated[str, Field(pattern=MONTH)]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -164,6 +173,7 @@ class Design(Item):
     time: Time | None = None
     control_survival: Probability | None = None
     treatment_survival: Probability | None = None
+    survival_difference: Probability | None = None
     alpha: Probability | None = None
     sided: Literal[1, 2] = 2
     power: Probability | None = None
@@ -177,30 +187,47 @@ class Design(Item):
         """Design hazard ratio, ``log S1 / log S0`` at the design's time; ``None`` when not printed."""
         if self.control_survival is None or self.treatment_survival is None:
             return None
-        survival = self.control_survival.value, self.treatment_survival.value
-        if not all(0 < value < 1 for value in survival):
+        control, treatment = self.control_survival.value, self.treatment_survival.value
+        if not (0 < control < 1 and 0 < treatment < 1):
             return None
-        return math.log(survival[1]) / math.log(survival[0])
+        return math.log(treatment) / math.log(control)
 
 
 class Recruitment(Item):
     """When patients entered the trial, as year and month."""
 
-    start: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
-    end: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
+    start: Month
+    end: Month
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.start > self.end:
+            raise ValueError(f"start {self.start} is after end {self.end}")
+        return self
 
 
 class FlowBox(Item):
-    """One box of the flow diagram."""
+    """One box of the flow diagram; ``parent`` is the label of the box it leaves."""
 
     label: Text
     n: Number
     arm: ArmId | None = None
     parent: str | None = None
 
+    @field_validator("parent")
+    @classmethod
+    def _printed_box(cls, parent: str | None, info: ValidationInfo) -> str | None:
+        boxes = _references(info).boxes
+        if parent is not None and parent not in boxes:
+            raise ValueError(f"no flow box is labelled {parent!r}; labels are {', '.join(boxes) or 'none'}")
+        return parent
+
 
 class FollowUp(Item):
-    """Time to death or censoring, over all patients of the arm (of the trial without ``arm``)."""
+    """Time to death or censoring, over all patients of the arm (of the trial without ``arm``).
+
+    ``survivors_p`` compares the survivors' follow-up of the two arms; it stands with the treatment arm.
+    """
 
     arm: ArmId | None = None
     mean: NonNegative | None = None
@@ -210,12 +237,13 @@ class FollowUp(Item):
     q75: NonNegative | None = None
     survivors_median: NonNegative | None = None
     survivors_range: tuple[NonNegative, NonNegative] | None = None
+    survivors_p: PValue | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         quartiles = [number for number in (self.q25, self.median, self.q75) if number is not None]
         for numbers in (quartiles, self.survivors_range or ()):
-            if any(first.value > second.value for first, second in zip(numbers, numbers[1:], strict=False)):
+            if any(first.value > second.value for first, second in pairwise(numbers)):
                 raise ValueError(f"{' '.join(map(str, numbers))}: must not decrease")
         return self
 
@@ -244,7 +272,7 @@ class Estimate(Item):
 
 
 class Survival(Estimate):
-    """Survival of one arm at a landmark; ``p`` compares the arms there."""
+    """Survival of one arm at a landmark; ``p`` compares the arms there and stands with the treatment arm."""
 
     arm: ArmId
     time: Time
@@ -266,9 +294,9 @@ class Median(Estimate):
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
-        if (self.estimate is None) == (self.difference is None):
-            raise ValueError("give either estimate or difference")
-        return self
+        if self.estimate is not None and self.difference is not None:
+            raise ValueError("give estimate or difference, not both")
+        return _given(self, "estimate", "difference")
 
 
 class Deaths(Item):
@@ -280,10 +308,10 @@ class Deaths(Item):
     percent: Percent | None = None
 
     @model_validator(mode="after")
-    def _something_given(self) -> Self:
-        if self.n is None and self.percent is None:
-            raise ValueError("give n or percent")
-        return self
+    def _something_given(self, info: ValidationInfo) -> Self:
+        _given(self, "n", "percent")
+        patients = _references(info).patients.get(self.arm) if self.arm else None
+        return _not_more(self, self.n, patients, "n")
 
 
 class AtRisk(Item):
@@ -297,17 +325,19 @@ class AtRisk(Item):
     @field_validator("times")
     @classmethod
     def _times_increase(cls, times: tuple[float, ...]) -> tuple[float, ...]:
-        if any(second <= first for first, second in zip(times, times[1:], strict=False)):
+        if any(second <= first for first, second in pairwise(times)):
             raise ValueError("times must increase")
         return times
 
     @model_validator(mode="after")
-    def _matching(self) -> Self:
+    def _matching(self, info: ValidationInfo) -> Self:
         if len(self.times) != len(self.patients):
             raise ValueError(f"{len(self.times)} times but {len(self.patients)} numbers of patients")
-        if any(second > first for first, second in zip(self.patients, self.patients[1:], strict=False)):
+        if any(second > first for first, second in pairwise(self.patients)):
             raise ValueError("numbers at risk must not increase")
-        return self
+        return _not_more(
+            self, max(self.patients, default=None), _references(info).patients.get(self.arm), "patients"
+        )
 
 
 class Factor(Table):
@@ -327,6 +357,12 @@ class Factor(Table):
         if any(set(level) & set(",|=") for level in levels):
             raise ValueError("levels must not contain , | or =")
         return levels
+
+    @model_validator(mode="after")
+    def _known_within_arms(self, info: ValidationInfo) -> Self:
+        for arm, known in self.known.items():
+            _not_more(self, known, _references(info).patients.get(arm), f"known.{arm}")
+        return self
 
 
 class Partition(Table):
@@ -379,7 +415,8 @@ class HazardRatio(Estimate):
     @property
     def treatment_over_control(self) -> float:
         """The estimate, as treatment over control."""
-        return 1 / self.estimate.value if self.inverted else self.estimate.value
+        estimate = float(self.estimate.value)
+        return 1 / estimate if self.inverted else estimate
 
     @property
     def treatment_over_control_ci(self) -> tuple[float, float] | None:
@@ -455,13 +492,18 @@ class Cell(Table):
 
 
 class Baseline(Item):
-    """One printed row of the table of baseline characteristics; rows of one ``group`` are levels of one variable."""
+    """One row of the baseline table; rows of one ``group`` are levels of one variable.
+
+    A p-value printed for a group stands with its first row; ``test`` is ``t``, ``chi-square`` or whatever the
+    paper names. ``both`` is for numbers about both arms together, or about an arm that is not named.
+    """
 
     label: Text
     group: str = ""
     where: Where | None = None
     control: Cell | None = None
     treatment: Cell | None = None
+    both: Cell | None = None
     p: PValue | None = None
     test: str = ""
     unit: str = ""
@@ -470,7 +512,9 @@ class Baseline(Item):
     def _within_arms(self, info: ValidationInfo) -> Self:
         for arm, cell in (("control", self.control), ("treatment", self.treatment)):
             if cell is not None:
-                _not_more(self, cell.n, _references(info).patients.get(arm), f"{arm}.n")
+                patients = _references(info).patients.get(arm)
+                _not_more(self, cell.n, patients, f"{arm}.n")
+                _not_a_share(cell.percent, cell.n, patients, f"{arm}.percent")
         return self
 
 
@@ -483,8 +527,8 @@ class Proportion(Table):
 
     @model_validator(mode="after")
     def _events_within_patients(self) -> Self:
-        if self.events is None and self.percent is None:
-            raise ValueError("give events or percent")
+        _given(self, "events", "percent")
+        _not_a_share(self.percent, self.events, self.patients, "percent")
         return _not_more(self, self.events, self.patients, "events")
 
 
@@ -534,7 +578,7 @@ class Record(Table):
     """
 
     format: Literal[1] = Field(1, alias="schema", description="version of the record format")
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    id: Annotated[str, Field(pattern=TRIAL_ID)]
     title: Text
     endpoint: Text = "overall survival"
     time_unit: Literal["days", "weeks", "months", "years"] = "months"
@@ -565,9 +609,23 @@ class Record(Table):
     @field_validator("landmarks")
     @classmethod
     def _landmarks_increase(cls, landmarks: tuple[float, ...]) -> tuple[float, ...]:
-        if any(second <= first for first, second in zip(landmarks, landmarks[1:], strict=False)):
+        if any(second <= first for first, second in pairwise(landmarks)):
             raise ValueError("landmarks must increase")
         return landmarks
+
+    @model_validator(mode="after")
+    def _one_used(self) -> Self:
+        ratios = [("hazard_ratio", item.where.key) for item in self.hazard_ratio if item.use]
+        landmarks = [
+            ("survival", f"{item.where.key} of {item.arm} at {item.time:g}")
+            for item in self.survival
+            if item.use
+        ]
+        if twice := [
+            f"{name} of {what}" for (name, what), times in Counter(ratios + landmarks).items() if times > 1
+        ]:
+            raise ValueError(f"given twice: {'; '.join(twice)}; mark all but one with use = false")
+        return self
 
     @property
     def source(self) -> str:
@@ -635,3 +693,17 @@ def _not_more[T](item: T, count: int | None, patients: int | None, name: str) ->
     if count is not None and patients is not None and count > patients:
         raise ValueError(f"{name} is {count}, more than the {patients} patients")
     return item
+
+
+def _given[T](item: T, *names: str) -> T:
+    if all(getattr(item, name) is None for name in names):
+        raise PydanticCustomError("one_missing", "give {names}", {"names": " or ".join(names)})
+    return item
+
+
+def _not_a_share(percent: Printed | None, count: int | None, patients: int | None, name: str) -> None:
+    """Refuse ``0.42`` where 42% is meant: the count alone makes at least 2% of all patients."""
+    if percent and count and patients and percent.value <= 1 and count > 0.02 * patients:
+        raise ValueError(
+            f"{name} is {percent} for {count} of {patients}; must be between 0 and 100, not 0 and 1"
+        )

@@ -1,1 +1,1 @@
-"""x."""
+"""Priors, and functions that return a `pymc.Model`."""

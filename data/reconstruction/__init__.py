@@ -1,0 +1,10 @@
+"""Reconstruction of the realised survival table from published numbers.
+
+What is unknown is the realised table, deaths and person-time by stratum, arm and month. Every published number is
+a functional of it that must come out within its rounding; what the numbers leave open is carried by imputations,
+one table each. See `unknowns` for the prior, `targets` for the functionals, `solver` for the mode and the draws.
+"""
+
+from .published import Reconstruction, reconstruct
+
+__all__ = ["Reconstruction", "reconstruct"]

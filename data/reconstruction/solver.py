@@ -1,0 +1,119 @@
+"""Least squares with whitened unknowns, and draws by randomise-then-optimise.
+
+With ``f`` the functionals, ``y`` the printed numbers and ``s`` their rounding SDs, the unknowns ``x`` minimise
+
+    |(f(x) - y) / s|^2 + |x - x0|^2 .
+
+At the mode ``x0 = 0``. A draw replaces ``y`` by ``y + Uniform(-w, w)`` (``w`` the rounding's half-width) and ``x0``
+by a standard normal, and solves again (Bardsley et al. 2014, SIAM J Sci Comput 36:A1895): exact for linear ``f``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from ..cohort import Array
+
+Vector = NDArray[np.float64]
+DIFFERENCE = 1e-7  # of the whitened unknowns, for derivatives
+PROBE = 0.1  # of a step, for its curvature
+MOST_ACCELERATION = 1.5  # of the velocity
+FIRST_DAMPING, STIFFEST = 1e-3, 1e8
+MOST_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Functionals, the numbers they must come to, and how closely.
+
+    Parameters
+    ----------
+    functionals
+        Function of unknowns, shape ``(..., n)``; returns shape ``(..., m)``.
+    values, half_widths, sds
+        Numbers, rounding half-widths and residual SDs, shape ``(m,)``.
+    """
+
+    functionals: Callable[[Array], Array]
+    values: Vector
+    half_widths: Vector
+    sds: Vector
+
+    def jacobian(self, unknowns: Vector, reproduced: Vector) -> Vector:
+        """Return the functionals' derivatives by forward differences, shape ``(m, n)``."""
+        moved = self.functionals(unknowns + DIFFERENCE * np.eye(unknowns.size))
+        return ((moved - reproduced) / DIFFERENCE).T
+
+
+def solve(problem: Problem, values: Vector, centre: Vector, start: Vector, tolerance: float) -> Vector:
+    """Minimise the objective by Levenberg-Marquardt steps with geodesic acceleration.
+
+    Numbers printed to three digits make a narrow, curved valley; the acceleration bends each step along it
+    (Transtrum and Sethna 2012, arXiv:1201.5885).
+
+    Parameters
+    ----------
+    problem
+        Functionals and residual SDs.
+    values
+        The numbers to reproduce, shape ``(m,)`` (the printed ones, or a randomised copy).
+    centre
+        Prior centre of the unknowns, shape ``(n,)``.
+    start
+        Where to begin, shape ``(n,)``.
+    tolerance
+        Decrease of the objective in one step at which the solution is good enough.
+
+    Returns
+    -------
+    array
+        The unknowns, shape ``(n,)``.
+    """
+    unknowns, damping = start, FIRST_DAMPING
+    reproduced = problem.functionals(start)
+    loss = _loss(problem, values, centre, start, reproduced)
+    for _ in range(MOST_STEPS):
+        slope = problem.jacobian(unknowns, reproduced) / problem.sds[:, None]
+        gradient = slope.T @ ((reproduced - values) / problem.sds) + unknowns - centre
+        before = loss
+        while damping < STIFFEST:
+            proposal = unknowns + _step(problem, unknowns, reproduced, slope, gradient, damping)
+            result = problem.functionals(proposal)
+            proposed = _loss(problem, values, centre, proposal, result)
+            if proposed < loss:
+                unknowns, reproduced, loss, damping = proposal, result, proposed, damping / 5
+                break
+            damping *= 5
+        if before - loss <= tolerance:
+            break
+    return unknowns
+
+
+def _loss(problem: Problem, values: Vector, centre: Vector, unknowns: Vector, reproduced: Vector) -> float:
+    loss = np.sum(((reproduced - values) / problem.sds) ** 2) + np.sum((unknowns - centre) ** 2)
+    return float(loss) if np.isfinite(loss) else np.inf
+
+
+def _step(
+    problem: Problem, unknowns: Vector, reproduced: Vector, slope: Vector, gradient: Vector, damping: float
+) -> Vector:
+    """Return the damped Gauss-Newton step, bent by half its acceleration where that is the smaller part."""
+    ridge = 1 + damping
+    factor = cho_factor(slope @ slope.T + ridge * np.eye(len(slope)))
+
+    def solution(right: Vector) -> Vector:
+        """Solve ``(J'J + ridge I) x = right`` in the (smaller) space of the numbers."""
+        result: Vector = (right - slope.T @ cho_solve(factor, slope @ right)) / ridge
+        return result
+
+    velocity = -solution(gradient)
+    around = problem.functionals(unknowns + PROBE * np.array([[1.0], [-1.0]]) * velocity)
+    curvature = (around.sum(axis=0) - 2 * reproduced) / PROBE**2 / problem.sds
+    acceleration = -solution(slope.T @ curvature) if np.isfinite(curvature).all() else np.zeros_like(velocity)
+    bent = 2 * np.linalg.norm(acceleration) <= MOST_ACCELERATION * np.linalg.norm(velocity)
+    return velocity + acceleration / 2 if bent else velocity
