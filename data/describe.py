@@ -1,7 +1,7 @@
 """Records described: as tables of text for people, as a JSON schema for editors, as a template to fill in.
 
-Nothing here draws or prints: a `Section` is a titled table of text that a terminal, a notebook or a test can show
-as it likes.
+Nothing here draws or prints: a `Section` is a titled table of text that a terminal or a notebook can show as
+it likes.
 """
 
 from __future__ import annotations
@@ -86,9 +86,7 @@ def write_template(path: str | Path) -> None:
         with Path(path).open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except FileExistsError:
-        raise input_error(
-            str(path), "", None, "exists already and is left as it is; give a new name"
-        ) from None
+        raise input_error(str(path), "", None, "exists already and is left as it is; give a new name") from None
     except OSError as error:
         raise input_error(str(path), "", None, f"cannot be written ({error.strerror})") from None
 
@@ -142,11 +140,10 @@ def describe_record(record: Record) -> list[Section]:
 
 
 def _total(record: Record, name: str) -> int | None:
-    counts = [getattr(record.arm(arm), name) for arm in ARMS]
-    if None not in counts:
-        return sum(counts)
+    counts: list[int | None] = [getattr(record.arm(arm), name) for arm in ARMS]
+    both = [count for count in counts if count is not None]
     printed: int | None = getattr(record.totals, name, None)
-    return printed
+    return sum(both) if len(both) == len(ARMS) else printed
 
 
 def _text(value: object) -> str:
@@ -187,9 +184,7 @@ def _trial(record: Record) -> Iterator[Row]:
     yield "title", record.title
     yield "endpoint", f"{record.endpoint}, in {record.time_unit}"
     yield "source", record.source
-    yield from (
-        [("landmarks", ", ".join(map(_text, record.landmark_times())))] if record.landmark_times() else []
-    )
+    yield from ([("landmarks", ", ".join(map(_text, record.landmark_times())))] if record.landmark_times() else [])
     yield from [("horizon", _text(record.horizon))] if record.horizon else []
     yield from [("citation", citation.text)] if citation else []
     yield from [("doi", citation.doi)] if citation and citation.doi else []
@@ -213,9 +208,7 @@ def _design(record: Record) -> Iterator[Row]:
     design = record.design
     if design is not None:
         values = (
-            (name, getattr(design, name))
-            for name in type(design).model_fields
-            if name not in Item.model_fields
+            (name, getattr(design, name)) for name in type(design).model_fields if name not in Item.model_fields
         )
         yield from ((name.replace("_", " "), _text(value)) for name, value in values if value is not None)
         if ratio := design.hazard_ratio:
@@ -301,6 +294,7 @@ def _prognostic(record: Record) -> Iterator[Row]:
             _estimate(adjusted),
             _text(adjusted and adjusted.p),
             _source(item),
+            _source(adjusted) if adjusted else "",
         )
 
 
@@ -372,7 +366,7 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...], Callable[[Record], Iterator[Row]]],
     ("Hazard ratios", ("label", "patients", "comparison", "hazard ratio", "p", "source"), _hazard_ratios),
     (
         "Prognostic hazard ratios",
-        ("level", "unadjusted", "p", "adjusted", "adjusted p", "source"),
+        ("level", "unadjusted", "p", "adjusted", "adjusted p", "source", "adjusted source"),
         _prognostic,
     ),
     ("Disjoint sets of hazard ratios", ("partition", "rows"), _effects_sets),

@@ -110,9 +110,7 @@ def _printed(low: float, high: float, allowed: str, *, bound: bool = False) -> A
 
     pattern = r"^<?\s*\d+(\.\d+)?$" if bound else r"^[-+]?\d+(\.\d+)?$"
     schema = {"type": ["string", "integer"], "pattern": pattern, "description": allowed}
-    return Annotated[
-        Printed, PlainValidator(parse), PlainSerializer(str, return_type=str), WithJsonSchema(schema)
-    ]
+    return Annotated[Printed, PlainValidator(parse), PlainSerializer(str, return_type=str), WithJsonSchema(schema)]
 
 
 AnyNumber = _printed(-math.inf, math.inf, "must be a number")

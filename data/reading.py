@@ -42,9 +42,7 @@ def record_text(trial: str | Path) -> str:
     if name in built_in_trials():
         return (BUILT_IN / f"{name}.toml").read_text(encoding="utf-8")
     if not name.endswith(".toml"):
-        allowed = (
-            f"not a built-in trial; give one of {', '.join(built_in_trials())} or the path of a .toml file"
-        )
+        allowed = f"not a built-in trial; give one of {', '.join(built_in_trials())} or the path of a .toml file"
         raise input_error("trial", "", name, allowed)
     try:
         return Path(name).read_text(encoding="utf-8-sig")
@@ -98,9 +96,7 @@ def parse_record(raw: Mapping[str, Any], place: str = "record") -> Record:
         raise InputError(_problem(place, detail) for detail in found) from None
 
 
-def _hidden(
-    raw: Mapping[str, Any], found: Sequence[ErrorDetails], references: References
-) -> list[ErrorDetails]:
+def _hidden(raw: Mapping[str, Any], found: Sequence[ErrorDetails], references: References) -> list[ErrorDetails]:
     """Return the problems that others hide.
 
     Pydantic compares the fields of an item only when each is right by itself, and the items of a record only
@@ -170,9 +166,9 @@ _MISSING = ("missing", "one_missing")
 _ALLOWED = {
     "extra_forbidden": "unknown key",
     "missing": "missing, but required",
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be below {lt}",
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be below {lt:g}",
     "literal_error": "must be {expected}",
     "string_type": "must be text",
     "string_too_short": "must not be empty",

@@ -55,9 +55,7 @@ class References:
 
         def levels(value: object) -> tuple[str, ...]:
             found = table(value).get("levels")
-            return (
-                tuple(level for level in found if isinstance(level, str)) if isinstance(found, list) else ()
-            )
+            return tuple(level for level in found if isinstance(level, str)) if isinstance(found, list) else ()
 
         def labels(value: object) -> tuple[str, ...]:
             found = [table(item).get("label") for item in value] if isinstance(value, list | tuple) else []
@@ -86,9 +84,7 @@ def _where(value: object, info: ValidationInfo) -> Subgroup:
 
 
 def _is_level(value: object) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, list) and all(isinstance(item, str) for item in value)
-    )
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
 
 
 def _spelled_out(where: Subgroup) -> dict[str, Any]:
@@ -117,9 +113,7 @@ Text = Annotated[str, Field(min_length=1)]
 class Table(BaseModel):
     """A table of the record; unknown keys are refused."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
 
 
 class Item(Table):
@@ -265,9 +259,7 @@ class Estimate(Item):
     def _estimate_inside(self) -> Self:
         estimate = getattr(self, "estimate", None)
         if self.ci and estimate and not self.ci[0].low <= estimate.value <= self.ci[1].high:
-            raise ValueError(
-                f"the estimate {estimate} lies outside its interval {self.ci[0]} to {self.ci[1]}"
-            )
+            raise ValueError(f"the estimate {estimate} lies outside its interval {self.ci[0]} to {self.ci[1]}")
         return self
 
 
@@ -335,9 +327,7 @@ class AtRisk(Item):
             raise ValueError(f"{len(self.times)} times but {len(self.patients)} numbers of patients")
         if any(second > first for first, second in pairwise(self.patients)):
             raise ValueError("numbers at risk must not increase")
-        return _not_more(
-            self, max(self.patients, default=None), _references(info).patients.get(self.arm), "patients"
-        )
+        return _not_more(self, max(self.patients, default=None), _references(info).patients.get(self.arm), "patients")
 
 
 class Factor(Table):
@@ -377,9 +367,7 @@ class Partition(Table):
         declared = _references(info).factors
         for name in factors:
             if name not in declared:
-                raise ValueError(
-                    f"unknown factor {name!r}; the record declares {', '.join(declared) or 'none'}"
-                )
+                raise ValueError(f"unknown factor {name!r}; the record declares {', '.join(declared) or 'none'}")
         return factors
 
 
@@ -463,9 +451,7 @@ class EffectsSet(Table):
         printed = _references(info).rows
         for row in rows:
             if row not in printed:
-                raise ValueError(
-                    f"no hazard_ratio is labelled {row!r}; labels are {', '.join(printed) or 'none'}"
-                )
+                raise ValueError(f"no hazard_ratio is labelled {row!r}; labels are {', '.join(printed) or 'none'}")
         return rows
 
     @field_validator("partition")
@@ -473,9 +459,7 @@ class EffectsSet(Table):
     def _declared(cls, partition: str, info: ValidationInfo) -> str:
         names = (*_references(info).partitions, *_references(info).factors)
         if partition not in names:
-            raise ValueError(
-                f"unknown partition {partition!r}; the record declares {', '.join(names) or 'none'}"
-            )
+            raise ValueError(f"unknown partition {partition!r}; the record declares {', '.join(names) or 'none'}")
         return partition
 
 
@@ -617,13 +601,9 @@ class Record(Table):
     def _one_used(self) -> Self:
         ratios = [("hazard_ratio", item.where.key) for item in self.hazard_ratio if item.use]
         landmarks = [
-            ("survival", f"{item.where.key} of {item.arm} at {item.time:g}")
-            for item in self.survival
-            if item.use
+            ("survival", f"{item.where.key} of {item.arm} at {item.time:g}") for item in self.survival if item.use
         ]
-        if twice := [
-            f"{name} of {what}" for (name, what), times in Counter(ratios + landmarks).items() if times > 1
-        ]:
+        if twice := [f"{name} of {what}" for (name, what), times in Counter(ratios + landmarks).items() if times > 1]:
             raise ValueError(f"given twice: {'; '.join(twice)}; mark all but one with use = false")
         return self
 
@@ -704,6 +684,4 @@ def _given[T](item: T, *names: str) -> T:
 def _not_a_share(percent: Printed | None, count: int | None, patients: int | None, name: str) -> None:
     """Refuse ``0.42`` where 42% is meant: the count alone makes at least 2% of all patients."""
     if percent and count and patients and percent.value <= 1 and count > 0.02 * patients:
-        raise ValueError(
-            f"{name} is {percent} for {count} of {patients}; must be between 0 and 100, not 0 and 1"
-        )
+        raise ValueError(f"{name} is {percent} for {count} of {patients}; must be between 0 and 100, not 0 and 1")

@@ -132,7 +132,9 @@ def regroup(table: xr.Dataset, bounds: ArrayLike) -> xr.Dataset:
     start, stop = table.start.to_numpy()[:, None], table.stop.to_numpy()[:, None]
     overlap = np.clip(np.minimum(stop, new[1:]) - np.maximum(start, new[:-1]), 0, None)
     share = xr.DataArray(overlap / (stop - start), dims=("interval", "regrouped"))
-    cells = table[["deaths", "exposure", "censored"]].map(lambda values: xr.dot(values, share, dim="interval"))
+    cells = table[["deaths", "exposure", "censored"]].map(
+        lambda values: xr.dot(values, share, dim="interval")
+    )
     limits = {"start": ("interval", new[:-1]), "stop": ("interval", new[1:])}
     outside = table.drop_dims("interval")
     return outside.assign(cells.rename(regrouped="interval")).assign_coords(limits).assign_attrs(table.attrs)
@@ -140,11 +142,9 @@ def regroup(table: xr.Dataset, bounds: ArrayLike) -> xr.Dataset:
 
 def pooled(table: xr.Dataset) -> xr.Dataset:
     """Return the table with its strata added up to one, ``overall``."""
-    total = table.drop_vars([name for name in table.coords if table[name].dims == ("stratum",)])
-    return xr.Dataset(
-        total.sum("stratum").expand_dims(stratum=["overall"]).transpose(*DIMENSIONS, missing_dims="ignore"),
-        attrs={**table.attrs, "partition": ""},
-    )
+    total = table.drop_vars([name for name in table.coords if table[name].dims == ("stratum",)]).sum("stratum")
+    whole = total.expand_dims(stratum=["overall"]).transpose(*DIMENSIONS, missing_dims="ignore")
+    return whole.assign_attrs({**table.attrs, "partition": ""})
 
 
 def patient_rows(table: xr.Dataset, imputation: int = 0) -> pd.DataFrame:
@@ -180,11 +180,19 @@ def _rows(cell: xr.Dataset, bounds: NDArray[np.float64]) -> pd.DataFrame:
     patients, deaths = round(float(cell.patients)), round(float(cell.deaths.sum()))
     times = [_event_times(cell.deaths.to_numpy(), deaths, bounds)]
     times.append(_event_times(cell.censored.to_numpy(), patients - deaths, bounds))
-    return pd.DataFrame({"time": np.concatenate(times), "event": np.repeat([1, 0], [deaths, patients - deaths])})
+    return pd.DataFrame(
+        {"time": np.concatenate(times), "event": np.repeat([1, 0], [deaths, patients - deaths])}
+    )
 
 
-def _event_times(counts: NDArray[np.float64], number: int, bounds: NDArray[np.float64]) -> NDArray[np.float64]:
+def _event_times(
+    counts: NDArray[np.float64], number: int, bounds: NDArray[np.float64]
+) -> NDArray[np.float64]:
     cumulative = np.concatenate([[0.0], np.cumsum(counts)])
     if cumulative[-1] <= 0:
         return np.full(number, bounds[-1])
-    return np.interp((np.arange(number) + 0.5) / number * cumulative[-1], cumulative, bounds) if number else bounds[:0]
+    return (
+        np.interp((np.arange(number) + 0.5) / number * cumulative[-1], cumulative, bounds)
+        if number
+        else bounds[:0]
+    )

@@ -1,1 +1,7 @@
-"""x."""
+"""Sampling, diagnostics, estimands and comparison with the frequentist results."""
+
+from .options import Options
+from .reanalysis import Reanalysis, fit, reanalyse
+from .storage import load
+
+__all__ = ["Options", "Reanalysis", "fit", "load", "reanalyse"]

@@ -1,15 +1,17 @@
 """Hierarchical model of published effects, for when only hazard ratios with intervals exist.
 
-    y[g] ~ Normal(theta[g], s[g]),    theta[g] = mu + tau z[g],    z[g] ~ Normal(0, 1)
+Sets k of disjoint subgroups g, independent of each other; ``y`` their printed log hazard ratios, ``s`` the SEs:
 
-with ``y`` the log hazard ratios of disjoint subgroups and ``s`` their standard errors; ``mu`` has the named prior and
-``tau`` is half-normal. A single row is not shrunk: ``theta`` is then ``mu``. Sets of fewer rows than the graph has
-places are filled up with rows that carry no information. Source: Rubin 1981, J Educ Stat 6:377; Jones et al. 2011,
-Clin Trials 8:129.
+    y[k,g] ~ Normal(theta[k,g], s[k,g]),    theta[k,g] = mu[k] + tau[k] z[k,g],    z[k,g] ~ Normal(0, 1)
+
+``mu`` has the named prior and ``tau`` is half-normal. A single row is not shrunk: ``theta`` is then ``mu``. Sets of
+fewer rows than the widest are filled up with rows that carry no information. Source: Rubin 1981, J Educ Stat 6:377;
+Jones et al. 2011, Clin Trials 8:129.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -24,57 +26,60 @@ NO_INFORMATION = 1e6  # standard error of a place that is not filled
 
 
 def effects(
-    estimates: ArrayLike,
-    standard_errors: ArrayLike,
+    estimates: Sequence[ArrayLike],
+    standard_errors: Sequence[ArrayLike],
     prior: Prior,
     *,
     tau_scale: float = TAU_SCALE,
     tau_family: Literal["half-normal", "half-cauchy"] = "half-normal",
-    places: int | None = None,
 ) -> pm.Model:
     """Return the hierarchical model of disjoint published effects.
 
     Parameters
     ----------
     estimates, standard_errors
-        Of the log hazard ratios, shape ``(G,)``.
+        Of the log hazard ratios: one array per set, one number per subgroup.
     prior
-        Prior on ``mu``.
+        Prior on ``mu`` of each set.
     tau_scale
-        Scale of the prior on ``tau``, the SD between subgroups.
+        Scale of the prior on ``tau``, the SD between the subgroups of a set.
     tau_family
         Family of the prior on ``tau``.
-    places
-        Rows of the graph, at least ``G``; ``G`` by default.
     """
-    data = effects_data(estimates, standard_errors, tau_scale=tau_scale, places=places)
-    with pm.Model(coords={"row": np.arange(len(data["estimates"]))}) as model:
+    data = effects_data(estimates, standard_errors, tau_scale=tau_scale)
+    sets, places = data["estimates"].shape
+    with pm.Model(coords={"set": np.arange(sets), "place": np.arange(places)}) as model:
         node = {name: pm.Data(name, values) for name, values in data.items()}
-        mu = overall_prior(prior, "mu")
+        mu = overall_prior(prior, "mu", dims="set")
         family = pm.HalfNormal if tau_family == "half-normal" else pm.HalfCauchy
-        tau = family("tau", node["tau_scale"])
-        deviation = pm.Normal("deviation", dims="row")
-        theta = pm.Deterministic("theta", mu + node["several"] * tau * deviation, dims="row")
+        tau = family("tau", node["tau_scale"], dims="set")
+        deviation = pm.Normal("deviation", dims=("set", "place"))
+        shrunk = mu[:, None] + node["several"][:, None] * tau[:, None] * deviation
+        theta = pm.Deterministic("theta", shrunk, dims=("set", "place"))
         residual = (node["estimates"] - theta) / node["standard_errors"]
         pm.Potential("likelihood", -0.5 * (residual**2).sum())
     return model
 
 
 def effects_data(
-    estimates: ArrayLike, standard_errors: ArrayLike, *, tau_scale: float = TAU_SCALE, places: int | None = None
+    estimates: Sequence[ArrayLike], standard_errors: Sequence[ArrayLike], *, tau_scale: float = TAU_SCALE
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the model data of one set of rows, filled up to the graph's places.
+    """Return the model data: estimates and standard errors, shape ``(sets, places)``, and the scale of ``tau``.
 
     Parameters
     ----------
-    estimates, standard_errors, tau_scale, places
+    estimates, standard_errors, tau_scale
         See `effects`.
     """
-    y, error = np.asarray(estimates, dtype=float), np.asarray(standard_errors, dtype=float)
-    missing = (places or len(y)) - len(y)
+    sizes = [len(np.atleast_1d(values)) for values in estimates]
+    shape = (len(sizes), max(sizes))
+    filled = np.arange(shape[1]) < np.array(sizes)[:, None]
+    y, error = np.zeros(shape), np.full(shape, NO_INFORMATION)
+    y[filled], error[filled] = np.concatenate(estimates, axis=None), np.concatenate(standard_errors, axis=None)
+    several = np.array(sizes, dtype=float) > 1
     return {
-        "estimates": np.append(y, np.zeros(missing)),
-        "standard_errors": np.append(error, np.full(missing, NO_INFORMATION)),
+        "estimates": y,
+        "standard_errors": error,
         "tau_scale": np.array(tau_scale),
-        "several": np.array(float(len(y) > 1)),
+        "several": several.astype(float),
     }

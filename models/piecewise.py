@@ -99,10 +99,10 @@ def _walk_basis(table: xr.Dataset, deaths: NDArray[np.float64]) -> NDArray[np.fl
     return np.asarray(centred @ components.T)
 
 
-def overall_prior(prior: Prior, name: str = "beta") -> Any:
+def overall_prior(prior: Prior, name: str = "beta", dims: str | None = None) -> Any:
     """Return the node of the overall log hazard ratio: a normal mixture whose parameters are data."""
     data = {key: pm.Data(key, values) for key, values in prior.padded().items()}
-    return pm.NormalMixture(name, w=data["prior_weights"], mu=data["prior_means"], sigma=data["prior_sds"])
+    return pm.NormalMixture(name, w=data["prior_weights"], mu=data["prior_means"], sigma=data["prior_sds"], dims=dims)
 
 
 def _model(table: xr.Dataset, prior: Prior, *, proportional: bool) -> pm.Model:

@@ -5,6 +5,6 @@ a functional of it that must come out within its rounding; what the numbers leav
 one table each. See `unknowns` for the prior, `targets` for the functionals, `solver` for the mode and the draws.
 """
 
-from .published import Reconstruction, reconstruct
+from .published import FIT_SHEET_COLUMNS, Reconstruction, reconstruct
 
-__all__ = ["Reconstruction", "reconstruct"]
+__all__ = ["FIT_SHEET_COLUMNS", "Reconstruction", "reconstruct"]

@@ -36,7 +36,10 @@ FIT_SHEET_COLUMNS = (
     "source",
 )
 HORIZON_BEYOND = 1.2  # times the latest printed time: printed ranges of follow-up are often too short
-MODE_TOLERANCE, DRAW_TOLERANCE = 1e-4, 0.05  # decrease of the objective (twice a log density) at which to stop
+MODE_TOLERANCE, DRAW_TOLERANCE = (
+    1e-4,
+    0.05,
+)  # decrease of the objective (twice a log density) at which to stop
 MOST_ATTEMPTS = 25  # per imputation
 
 
@@ -204,7 +207,9 @@ def reconstruct(
     unknowns = _unknowns(record, horizon)
     mode, sds = _mode(unknowns, targets)
     empty = np.empty((0, unknowns.size))
-    return Reconstruction(record, tuple(targets), unknowns, mode, sds, empty, 0, seed).with_imputations(imputations)
+    return Reconstruction(record, tuple(targets), unknowns, mode, sds, empty, 0, seed).with_imputations(
+        imputations
+    )
 
 
 def _mode(unknowns: Unknowns, targets: Sequence[Target]) -> tuple[Vector, Vector]:
@@ -212,7 +217,9 @@ def _mode(unknowns: Unknowns, targets: Sequence[Target]) -> tuple[Vector, Vector
     sds = np.array([target.half_width for target in targets]) / math.sqrt(3)
     problem, start = _problem(unknowns, targets, sds), np.zeros(unknowns.size)
     mode = solve(problem, problem.values, start, start, MODE_TOLERANCE)
-    half_widths, values = (np.array([getattr(target, name) for target in targets]) for name in ("half_width", "value"))
+    half_widths, values = (
+        np.array([getattr(target, name) for target in targets]) for name in ("half_width", "value")
+    )
     used = np.array([target.used for target in targets])
     off = np.abs(np.array([target.functional(unknowns.table(mode)) for target in targets]) - values)
     conflict = used & (off > half_widths)
@@ -271,7 +278,9 @@ def _unknowns(record: Record, horizon: float | None) -> Unknowns:
 
 
 def _cannot(record: Record, needed: str) -> Exception:
-    return input_error(record.id, "", None, f"published survival cannot be rebuilt: the record prints no {needed}")
+    return input_error(
+        record.id, "", None, f"published survival cannot be rebuilt: the record prints no {needed}"
+    )
 
 
 def _in_knots(time: float, month: float) -> float:
@@ -314,4 +323,11 @@ def _sheet_row(target: Target, reproduced: float) -> dict[str, object]:
 
 
 def _prediction(item: str, arm: ArmId, value: float) -> dict[str, object]:
-    return {"item": item, "subgroup": OVERALL.key, "arm": arm, "reproduced": value, "used": False, "source": "predicted"}
+    return {
+        "item": item,
+        "subgroup": OVERALL.key,
+        "arm": arm,
+        "reproduced": value,
+        "used": False,
+        "source": "predicted",
+    }

@@ -69,7 +69,13 @@ def arm_targets(record: Record) -> list[Target]:
     Numbers with ``use = false`` are left out; the printed range of the survivors' follow-up is audited, not
     imposed.
     """
-    return [*_deaths(record), *_survivals(record), *_follow_ups(record), *_at_risks(record), *_hazard_ratios(record)]
+    return [
+        *_deaths(record),
+        *_survivals(record),
+        *_follow_ups(record),
+        *_at_risks(record),
+        *_hazard_ratios(record),
+    ]
 
 
 def withhold(targets: list[Target], item: str, subgroup: Subgroup = OVERALL) -> list[Target]:
@@ -105,7 +111,9 @@ def _deaths(record: Record) -> Iterator[Target]:
     for arm, events, source in counts or [(None, totals and totals.events, totals and totals.source)]:
         if events is not None:
             functional = _of_cohort(deaths, arm)
-            yield Target("deaths", OVERALL, arm, None, str(events), events, COUNT_HALF_WIDTH, functional, source)
+            yield Target(
+                "deaths", OVERALL, arm, None, str(events), events, COUNT_HALF_WIDTH, functional, source
+            )
 
 
 def _survivals(record: Record) -> Iterator[Target]:
@@ -116,7 +124,9 @@ def _survivals(record: Record) -> Iterator[Target]:
             if item.ci is not None:
                 quantile = measure.normal_quantile(item.level)
                 for index, name, limit in ((0, "lower", -quantile), (1, "upper", quantile)):
-                    function = partial(measure.survival_limit, time=item.time, quantile=limit, transform=transform)
+                    function = partial(
+                        measure.survival_limit, time=item.time, quantile=limit, transform=transform
+                    )
                     yield _survival(item, f"survival {name}", function, index)
 
 
@@ -124,7 +134,15 @@ def _survival(item: Survival, name: str, function: CohortFunction, limit: int | 
     printed = item.estimate if limit is None or item.ci is None else item.ci[limit]
     functional = _of_cohort(function, item.arm)
     return Target(
-        name, item.where, item.arm, item.time, printed.text, printed.value, printed.half_width, functional, item.source
+        name,
+        item.where,
+        item.arm,
+        item.time,
+        printed.text,
+        printed.value,
+        printed.half_width,
+        functional,
+        item.source,
     )
 
 
@@ -147,7 +165,9 @@ def _follow_ups(record: Record) -> Iterator[Target]:
     window = QUANTILE_WINDOW * measure.MONTHS[record.time_unit]
     for item in record.follow_up:
         if item.use:
-            yield from (_follow_up(item, name, function) for name, function in _MOMENTS.items() if getattr(item, name))
+            yield from (
+                _follow_up(item, name, function) for name, function in _MOMENTS.items() if getattr(item, name)
+            )
             for name, (share, probability) in _QUANTILES.items():
                 if getattr(item, name):
                     expected = getattr(item, name).value
@@ -161,7 +181,9 @@ def _quantile_near(
     return measure.quantile_near(partial(share, cohort), probability, time, width)
 
 
-def _follow_up(item: FollowUp, name: str, function: CohortFunction, smooth: CohortFunction | None = None) -> Target:
+def _follow_up(
+    item: FollowUp, name: str, function: CohortFunction, smooth: CohortFunction | None = None
+) -> Target:
     printed = getattr(item, name)
     return Target(
         f"follow_up {name}",
@@ -210,4 +232,6 @@ def _hazard_ratio(row: HazardRatio, limit: int | None, quantile: float) -> Targe
         log_ratio, error = table.cox((0,))
         return np.exp(sign * log_ratio + shift * error)
 
-    return Target(name, row.where, None, None, printed.text, printed.value, printed.half_width, functional, row.source)
+    return Target(
+        name, row.where, None, None, printed.text, printed.value, printed.half_width, functional, row.source
+    )

@@ -1,0 +1,35 @@
+"""The columns of every table that is written."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+ESTIMATES = (
+    *("trial", "source", "endpoint", "model", "shrinkage", "prior", "partition", "subgroup", "reference", "label"),
+    *("estimand", "time", "median", "mean", "sd", "lower", "upper", "prob_benefit", "prob_meaningful", "prob_harm"),
+    *("ess_bulk", "ess_tail", "rhat", "mcse", "imputation_share"),
+)
+COMPARISON = (
+    *("trial", "partition", "subgroup", "label", "published", "published_lower", "published_upper"),
+    *("published_level", "cox", "cox_lower", "cox_upper", "posterior", "posterior_lower", "posterior_upper"),
+    *("model", "shrinkage", "prior", "withheld"),
+)
+DIAGNOSTICS = (
+    *("trial", "model", "shrinkage", "prior", "partition", "imputation", "quantity", "rhat", "ess_bulk", "ess_tail"),
+    *("mcse", "divergences", "bfmi_min", "rerun", "passed"),
+)
+
+
+def arranged(frame: pd.DataFrame, columns: tuple[str, ...], **constants: str) -> pd.DataFrame:
+    """Return a table with exactly these columns.
+
+    Parameters
+    ----------
+    frame
+        The table.
+    columns
+        Its columns, in order.
+    constants
+        Values of columns that are the same in every row.
+    """
+    return frame.assign(**constants).reset_index(drop=True)[list(columns)]

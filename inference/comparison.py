@@ -1,0 +1,105 @@
+"""Comparison with the frequentist results: the paper's hazard ratios, a Cox fit to the table, the posterior."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..data import Record
+from ..data.cohort import cox_of_counts, normal_quantile
+from ..data.record import HazardRatio
+from ..data.table import pooled
+
+LEVEL = 0.95
+
+
+def cox_table(table: xr.Dataset) -> tuple[float, float, float]:
+    """Return the Cox hazard ratio of a survival table with its 95% interval, pooled over imputations.
+
+    The partial likelihood on the table's intervals, which should be short; imputations are pooled by Rubin's rules
+    on the log scale.
+
+    Parameters
+    ----------
+    table
+        Survival table; its strata are added up.
+
+    Returns
+    -------
+    tuple of float
+        Hazard ratio, lower and upper limit.
+    """
+    whole = pooled(table).isel(stratum=0)
+    arms = [whole.isel(arm=arm) for arm in (0, 1)]
+    log_ratios, errors = cox_of_counts(
+        arms[0].deaths.to_numpy(), arms[0].exposure.to_numpy(), arms[1].deaths.to_numpy(), arms[1].exposure.to_numpy()
+    )
+    between = log_ratios.var(ddof=1) * (1 + 1 / log_ratios.size) if log_ratios.size > 1 else 0.0
+    half = normal_quantile(LEVEL) * np.sqrt((errors**2).mean() + between)
+    middle = log_ratios.mean()
+    return float(np.exp(middle)), float(np.exp(middle - half)), float(np.exp(middle + half))
+
+
+def cox_patients(rows: pd.DataFrame) -> tuple[float, float, float]:
+    """Return lifelines' Cox hazard ratio of whole patients with its 95% interval.
+
+    Parameters
+    ----------
+    rows
+        Columns ``time``, ``event``, ``arm`` (``control`` or ``treatment``).
+    """
+    from lifelines import CoxPHFitter
+
+    patients = rows[["time", "event"]].assign(treatment=(rows["arm"] == "treatment").astype(float))
+    summary = CoxPHFitter(alpha=1 - LEVEL).fit(patients, "time", "event").summary.loc["treatment"]
+    names = ("exp(coef)", f"exp(coef) lower {LEVEL:.0%}", f"exp(coef) upper {LEVEL:.0%}")
+    hazard_ratio, lower, upper = (float(summary[name]) for name in names)
+    return hazard_ratio, lower, upper
+
+
+def comparison_rows(
+    record: Record,
+    estimates: pd.DataFrame,
+    cox: tuple[float, float, float] | None,
+    withheld: float | None,
+) -> pd.DataFrame:
+    """Return published, Cox and posterior hazard ratios side by side.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    estimates
+        Estimates of all models and priors.
+    cox
+        Cox hazard ratio of the whole trial with its interval, where there is a table.
+    withheld
+        What the reconstruction predicts for the overall hazard ratio when that is withheld.
+    """
+    printed = {row.where.key: row for row in record.hazard_ratio if row.use}
+    overall_ratio = estimates["estimand"].eq("hazard_ratio") & estimates["time"].isna()
+    ratios = estimates[overall_ratio | estimates["estimand"].eq("average_hazard_ratio")]
+    rows = []
+    for row in ratios.itertuples():
+        whole = row.subgroup == "overall" and not row.partition
+        rows.append(
+            {name: getattr(row, name) for name in ("partition", "subgroup", "label", "model", "shrinkage", "prior")}
+            | _published(printed.get(str(row.subgroup)))
+            | _triple("cox", cox if whole else None)
+            | _triple("posterior", (row.median, row.lower, row.upper))
+            | {"withheld": withheld if whole else np.nan}
+        )
+    return pd.DataFrame(rows)
+
+
+def _published(row: HazardRatio | None) -> dict[str, object]:
+    if row is None:
+        return _triple("published", None) | {"published_level": np.nan}
+    limits = row.treatment_over_control_ci or (np.nan, np.nan)
+    level = row.level if row.ci else np.nan
+    return _triple("published", (row.treatment_over_control, *limits)) | {"published_level": level}
+
+
+def _triple(name: str, values: tuple[object, object, object] | None) -> dict[str, object]:
+    return dict(zip((name, f"{name}_lower", f"{name}_upper"), values or (np.nan,) * 3, strict=True))

@@ -1,0 +1,274 @@
+"""Fitting one model to every imputation and under every prior, with one compilation.
+
+The primary prior is sampled for every imputation, with one re-run under stricter settings where the gate fails. Other
+priors reweight those draws (the ratio of priors is closed-form; Pareto-smoothed) and are sampled afresh where Pareto
+k-hat exceeds 0.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..models.priors import Prior
+from .diagnostics import Diagnostics, diagnose, joined
+from .options import Options
+from .pooling import estimate_rows, imputations_needed
+from .quantities import Draws, Quantity
+from .sampling import FIRST, RERUN, Resampling, Settings, compile_model, resample, sample, stack
+
+MOST_K_HAT = 0.7
+
+Data = Mapping[str, NDArray[np.float64]]
+Values = list[tuple[Quantity, NDArray[np.float64]]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model and its data.
+
+    Parameters
+    ----------
+    model, shrinkage, partition
+        What outputs call it.
+    build
+        Function of a prior; returns the `pymc.Model` of the first imputation.
+    data
+        Function of an imputation's number; returns its model data.
+    quantities
+        Function of a posterior with dimensions ``(chain, draw, ...)``; returns quantities with their draws, shape
+        ``(chain, draw)``.
+    overall
+        Name of the parameter that has the prior; its dimensions beyond chain and draw are independent parts.
+    imputed
+        Whether there are several imputations.
+    edges
+        Interval bounds of the model's table, empty where it has none.
+    """
+
+    model: str
+    shrinkage: str
+    partition: str
+    build: Callable[[Prior], Any]
+    data: Callable[[int], Data]
+    quantities: Callable[[xr.Dataset], Values]
+    overall: str
+    imputed: bool
+    edges: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A posterior: what is kept of a fitted model.
+
+    Parameters
+    ----------
+    model, shrinkage, partition
+        What outputs call it.
+    prior
+        The prior on the overall effect.
+    tree
+        ArviZ `DataTree` with groups ``posterior`` and ``sample_stats``, dimensions ``(chain, draw, imputation, ...)``;
+        a reweighted posterior holds the overall effect alone.
+    edges
+        Interval bounds of the model's table, empty where it has none.
+    """
+
+    model: str
+    shrinkage: str
+    partition: str
+    prior: Prior
+    tree: xr.DataTree
+    edges: tuple[float, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the posterior's file, without its ending."""
+        return "-".join(part for part in (self.model, self.shrinkage, self.partition, self.prior.name) if part)
+
+    @property
+    def posterior(self) -> xr.Dataset:
+        """Posterior draws, dimensions ``(chain, draw, imputation, ...)``."""
+        return self.tree["posterior"].to_dataset()
+
+
+@dataclass(frozen=True)
+class Result:
+    """A fit with its reported quantities and their diagnostics.
+
+    Parameters
+    ----------
+    fit
+        The posterior.
+    draws
+        Draws of the reported quantities.
+    diagnostics
+        Their diagnostics.
+    rerun
+        Whether each imputation was run again under stricter settings, shape ``(imputation,)``.
+    reweighted
+        Whether each imputation's draws were reweighted from the primary prior's, shape ``(imputation,)``.
+    """
+
+    fit: Fit
+    draws: Draws
+    diagnostics: Diagnostics
+    rerun: NDArray[np.bool_]
+    reweighted: NDArray[np.bool_]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every reported quantity passes the diagnostics gate."""
+        return bool(self.diagnostics.sound.all() and self.diagnostics.enough.all())
+
+    def estimates(self, options: Options) -> pd.DataFrame:
+        """Return one row per reported quantity, with the columns that identify the fit."""
+        rows = estimate_rows(self.draws, self.diagnostics, options)
+        return rows.assign(model=self.fit.model, shrinkage=self._shrinkage(), prior=self.fit.prior.name)
+
+    def diagnostic_rows(self) -> pd.DataFrame:
+        """Return one row per imputation and reported quantity."""
+        imputations, quantities = self.diagnostics.rhat.shape
+        spread = self.draws.values.reshape(imputations, quantities, -1).std(axis=-1)
+        ess = self.diagnostics.ess_bulk
+        by_imputation = {
+            "imputation": np.arange(imputations),
+            "divergences": self.diagnostics.divergences,
+            "bfmi_min": self.diagnostics.bfmi_min,
+            "rerun": self.rerun,
+        }
+        each = {
+            "rhat": self.diagnostics.rhat,
+            "ess_bulk": ess,
+            "ess_tail": self.diagnostics.ess_tail,
+            "mcse": spread / np.sqrt(np.where(ess > 0, ess, np.nan)),
+        }
+        passed = self.diagnostics.sound[:, None] & self.diagnostics.enough
+        return pd.DataFrame(
+            {name: np.repeat(values, quantities) for name, values in by_imputation.items()}
+            | {name: values.ravel() for name, values in each.items()}
+            | {"quantity": np.tile([quantity.name for quantity in self.draws.quantities], imputations)}
+            | {"shrinkage": np.tile(self._shrinkage(), imputations)}
+            | {"partition": np.tile([quantity.partition for quantity in self.draws.quantities], imputations)}
+            | {"passed": passed.ravel(), "model": self.fit.model, "prior": self.fit.prior.name}
+        )
+
+    def _shrinkage(self) -> list[str]:
+        own = (quantity.shrinkage for quantity in self.draws.quantities)
+        return [self.fit.shrinkage if name is None else name for name in own]
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    """One imputation, sampled or reweighted."""
+
+    posterior: xr.Dataset
+    sample_stats: xr.Dataset
+    draws: Draws
+    diagnostics: Diagnostics
+    rerun: bool
+    reweighted: bool = False
+
+
+def fit_task(task: Task, priors: Sequence[Prior], options: Options) -> list[Result]:
+    """Fit a model under several priors.
+
+    Parameters
+    ----------
+    task
+        The model and its data.
+    priors
+        The first is sampled for every imputation, whose number grows until the Monte Carlo error that they add is at
+        most a tenth of every quantity's posterior SD (or 200 are reached); the others reweight its draws.
+    options
+        Draws, chains, seed, imputations and thresholds.
+    """
+    primary, *others = priors
+    compiled = compile_model(task.build(primary))
+    sampled: list[_Sampled] = []
+    needed = options.imputations if task.imputed else 1
+    while len(sampled) < needed:
+        sampled += [_sampled(task, compiled, primary, options, i) for i in range(len(sampled), needed)]
+        if task.imputed:
+            needed = imputations_needed(_joined_draws(sampled))
+    results = [_result(task, primary, sampled)]
+    for prior in others:
+        moved = [_moved(task, compiled, primary, prior, options, i, one) for i, one in enumerate(sampled)]
+        results.append(_result(task, prior, moved))
+    return results
+
+
+def _sampled(task: Task, compiled: Any, prior: Prior, options: Options, imputation: int) -> _Sampled:
+    """Sample one imputation; once more under stricter settings where the gate fails."""
+    first = _sampled_once(task, compiled, prior, options, imputation, FIRST)
+    if first.diagnostics.sound.all():
+        return first
+    return replace(_sampled_once(task, compiled, prior, options, imputation, RERUN), rerun=True)
+
+
+def _sampled_once(
+    task: Task, compiled: Any, prior: Prior, options: Options, imputation: int, settings: Settings
+) -> _Sampled:
+    data = {**task.data(imputation), **prior.padded()}
+    posterior, stats = sample(compiled, data, options, imputation, settings)
+    quantities, values = zip(*task.quantities(posterior), strict=True)
+    draws = Draws(quantities, np.stack(values)[None])
+    return _Sampled(posterior, stats, draws, diagnose(draws, stats.expand_dims("imputation")), rerun=False)
+
+
+def _moved(
+    task: Task, compiled: Any, old: Prior, new: Prior, options: Options, imputation: int, sampled: _Sampled
+) -> _Sampled:
+    """Return one imputation's draws under another prior."""
+    overall = sampled.posterior[task.overall].transpose(..., "chain", "draw")
+    effects = overall.to_numpy().reshape(-1, *overall.shape[-2:])
+    parts = [
+        resample(new.log_density(effect) - old.log_density(effect), (options.seed, imputation, part))
+        for part, effect in enumerate(effects)
+    ]
+    if max(part.k_hat for part in parts) > MOST_K_HAT:
+        return _sampled(task, compiled, new, options, imputation)
+    return _resampled(task, sampled, parts)
+
+
+def _resampled(task: Task, sampled: _Sampled, parts: Sequence[Resampling]) -> _Sampled:
+    chosen = np.stack([parts[quantity.part].chosen for quantity in sampled.draws.quantities])
+    efficiency = np.array([[parts[quantity.part].efficiency for quantity in sampled.draws.quantities]])
+    values = np.take_along_axis(sampled.draws.values, chosen[None], axis=-1)
+    overall = sampled.posterior[task.overall].transpose(..., "chain", "draw")
+    every = np.stack([part.chosen for part in parts]).reshape(overall.shape)
+    posterior = overall.copy(data=np.take_along_axis(overall.to_numpy(), every, axis=-1)).to_dataset()
+    return _Sampled(
+        posterior,
+        sampled.sample_stats,
+        Draws(sampled.draws.quantities, values),
+        sampled.diagnostics.scaled(efficiency),
+        sampled.rerun,
+        reweighted=True,
+    )
+
+
+def _joined_draws(sampled: Sequence[_Sampled]) -> Draws:
+    return Draws(sampled[0].draws.quantities, np.concatenate([one.draws.values for one in sampled]))
+
+
+def _result(task: Task, prior: Prior, sampled: Sequence[_Sampled]) -> Result:
+    kept = set.intersection(*({str(name) for name in one.posterior.data_vars} for one in sampled))
+    groups = {
+        "posterior": stack([one.posterior[sorted(kept)] for one in sampled]),
+        "sample_stats": stack([one.sample_stats for one in sampled]),
+    }
+    fit = Fit(task.model, task.shrinkage, task.partition, prior, xr.DataTree.from_dict(groups), task.edges)
+    return Result(
+        fit,
+        _joined_draws(sampled),
+        joined([one.diagnostics for one in sampled]),
+        np.array([one.rerun for one in sampled]),
+        np.array([one.reweighted for one in sampled]),
+    )

@@ -1,0 +1,116 @@
+"""Pooling over imputations: one posterior per imputation, concatenated with equal weight.
+
+With within-imputation variance W, between-imputation variance B of the posterior means, and m imputations,
+
+    MCSE^2 = W / ESS + B / m,    imputation_share = B / (W + B).
+
+Source: Gelman et al. 2013, Bayesian Data Analysis, 3rd ed., section 18.2; Zhou and Reiter 2010, Am Stat 64:159.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .diagnostics import Diagnostics
+from .options import Options
+from .quantities import Draws, Quantity
+
+MOST_IMPUTATION_ERROR = 0.1  # of a posterior SD: the between-imputation part of the Monte Carlo error
+MOST_IMPUTATIONS = 200
+PERCENTILES = (0.5, 0.025, 0.975)
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Variances:
+    """Within- and between-imputation variance of each quantity, shape ``(quantity,)``."""
+
+    within: Array
+    between: Array
+
+    @property
+    def imputation_share(self) -> Array:
+        """Share of the posterior variance that is due to what the publication leaves open."""
+        total = self.within + self.between
+        return np.divide(self.between, total, out=np.zeros_like(total), where=total > 0)
+
+
+def variances(draws: Draws) -> Variances:
+    """Return within- and between-imputation variance.
+
+    Quantities that are infinite in some draws have no variance; they count as 0 here.
+    """
+    imputations = draws.values.shape[0]
+    flat = draws.values.reshape(*draws.values.shape[:2], -1)
+    flat = np.where(np.isfinite(flat).all(axis=(0, 2))[None, :, None], flat, 0.0)
+    between = flat.mean(axis=2).var(axis=0, ddof=1) if imputations > 1 else np.zeros(flat.shape[1])
+    return Variances(flat.var(axis=2, ddof=1).mean(axis=0), between)
+
+
+def imputations_needed(draws: Draws) -> int:
+    """Return how many imputations make the between-imputation error small enough, at most 200."""
+    share = variances(draws).imputation_share.max(initial=0.0)
+    return min(math.ceil(share / MOST_IMPUTATION_ERROR**2), MOST_IMPUTATIONS)
+
+
+def estimate_rows(draws: Draws, diagnostics: Diagnostics, options: Options) -> pd.DataFrame:
+    """Return the estimates of the reported quantities, one row each.
+
+    Parameters
+    ----------
+    draws
+        Draws of all imputations.
+    diagnostics
+        Their diagnostics.
+    options
+        Thresholds for hazard ratios.
+    """
+    spread = variances(draws)
+    ess = np.nansum(diagnostics.ess_bulk, axis=0)
+    usable = np.where(ess > 0, ess, np.inf)
+    mcse = np.sqrt(spread.within / usable + spread.between / draws.values.shape[0])
+    rows = []
+    for index, quantity in enumerate(draws.quantities):
+        values = draws.values[:, index].ravel()
+        rows.append(
+            _identity(quantity)
+            | _summary(values)
+            | _probabilities(quantity, values, options)
+            | {
+                "ess_bulk": ess[index],
+                "ess_tail": np.nansum(diagnostics.ess_tail[:, index]),
+                "rhat": diagnostics.rhat[:, index].max(),
+                "mcse": mcse[index] if np.isfinite(values).all() else np.nan,
+                "imputation_share": spread.imputation_share[index],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _identity(quantity: Quantity) -> dict[str, object]:
+    names = ("partition", "subgroup", "label", "estimand", "time")
+    return {name: getattr(quantity, name) for name in names} | {"reference": ""}
+
+
+def _summary(values: Array) -> dict[str, float]:
+    finite = bool(np.isfinite(values).all())
+    median, lower, upper = np.quantile(values, PERCENTILES, method="linear" if finite else "inverted_cdf")
+    moments = (values.mean(), values.std(ddof=1)) if finite else (np.nan, np.nan)
+    return {"median": median, "mean": moments[0], "sd": moments[1], "lower": lower, "upper": upper}
+
+
+def _probabilities(quantity: Quantity, values: Array, options: Options) -> dict[str, float]:
+    empty = {"prob_benefit": np.nan, "prob_meaningful": np.nan, "prob_harm": np.nan}
+    if quantity.is_ratio:
+        return {
+            "prob_benefit": float((values < 1).mean()),
+            "prob_meaningful": float((values < options.benefit_threshold).mean()),
+            "prob_harm": float((values > options.harm_threshold).mean()),
+        }
+    return empty | {"prob_benefit": float((values > 0).mean())} if quantity.is_difference else empty

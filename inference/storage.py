@@ -1,0 +1,218 @@
+"""Writing results without ever harming what is there, and reading them back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..data.errors import input_error
+from ..data.reading import parse_record
+from ..models.priors import Prior
+from .fitting import Fit
+
+if TYPE_CHECKING:
+    from .reanalysis import Reanalysis
+
+TABLES = ("estimates", "comparison", "diagnostics", "audit", "reconstruction")
+RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table.nc", "posterior"
+ENGINE: Final = "netcdf4"
+SIX_DIGITS = "%.6g"
+
+
+@contextmanager
+def replacing(directory: str | Path, *, keep: bool = False) -> Iterator[Path]:
+    """Give a temporary directory that takes the place of a results directory when all went well.
+
+    Parameters
+    ----------
+    directory
+        Where results shall stand. Missing parents are created; an existing directory is replaced only when it is
+        empty or holds results.
+    keep
+        Whether to begin with a copy of what is there.
+
+    Yields
+    ------
+    Path
+        The temporary directory, beside ``directory``.
+
+    Raises
+    ------
+    InputError
+        When the directory holds something else or cannot be written. What is there stays as it is.
+    """
+    target = Path(directory)
+    _check_replaceable(target)
+    try:
+        target.absolute().parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+    except OSError as error:
+        raise input_error("--out", "", str(directory), f"cannot be written ({error.strerror})") from None
+    try:
+        staged.chmod(0o777 & ~_umask())
+        if keep and target.exists():
+            shutil.copytree(target, staged, dirs_exist_ok=True)
+        yield staged
+        _swap(staged, target)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _check_replaceable(target: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise input_error("--out", "", str(target), "is a file; give a directory")
+    if target.is_dir() and any(target.iterdir()) and not (target / RUN).exists():
+        raise input_error("--out", "", str(target), "holds something other than results; give an empty directory")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _swap(staged: Path, target: Path) -> None:
+    old = staged.with_name(staged.name + ".old")
+    if target.exists():
+        target.rename(old)
+    staged.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write(reanalysis: Reanalysis, directory: Path) -> None:
+    """Write a reanalysis into an existing directory: tables, posteriors, the record and ``run.json``.
+
+    Parameters
+    ----------
+    reanalysis
+        What to write.
+    directory
+        Where; files of the same names are replaced.
+    """
+    for name in TABLES:
+        write_csv(getattr(reanalysis, name), directory / f"{name}.csv")
+    (directory / POSTERIOR).mkdir(exist_ok=True)
+    for fit in reanalysis.fits:
+        _described(fit).to_netcdf(directory / POSTERIOR / f"{fit.name}.nc", engine=ENGINE)
+    if reanalysis.table is not None:
+        reanalysis.table.to_netcdf(directory / TABLE, engine=ENGINE)
+    record = reanalysis.record.model_dump(mode="json", by_alias=True)
+    _write_json(record, directory / RECORD)
+    _write_json(reanalysis.run, directory / RUN)
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table: UTF-8, header, six significant digits, empty for not applicable."""
+    frame.to_csv(path, index=False, float_format=SIX_DIGITS, encoding="utf-8", lineterminator="\n")
+
+
+def _write_json(content: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _described(fit: Fit) -> xr.DataTree:
+    """Return a fit's tree with what identifies it as attributes."""
+    tree = fit.tree.copy()
+    tree.attrs = {
+        "model": fit.model,
+        "shrinkage": fit.shrinkage,
+        "partition": fit.partition,
+        "prior": fit.prior.name,
+        "prior_means": np.array(fit.prior.means),
+        "prior_sds": np.array(fit.prior.sds),
+        "prior_weights": np.array(fit.prior.weights),
+        "edges": np.array(fit.edges),
+    }
+    return tree
+
+
+def load(directory: str | Path) -> Reanalysis:
+    """Read a reanalysis back.
+
+    Parameters
+    ----------
+    directory
+        Where it was saved.
+
+    Raises
+    ------
+    InputError
+        When the directory holds no results, or a file in it is damaged; names the file.
+    """
+    from .reanalysis import Reanalysis
+
+    folder = Path(directory)
+    if not (folder / RUN).is_file():
+        raise input_error(str(directory), "", None, "holds no results (no run.json)")
+    record = parse_record(_read_json(folder / RECORD), str(folder / RECORD))
+    posteriors = sorted((folder / POSTERIOR).glob("*.nc"))
+    table = folder / TABLE
+    return Reanalysis(
+        record,
+        _read_netcdf(table, xr.load_dataset) if table.exists() else None,
+        tuple(_read_fit(path) for path in posteriors),
+        **{name: _read_csv(folder / f"{name}.csv") for name in TABLES},
+        run=_read_json(folder / RUN),
+    )
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise input_error(str(path), "", None, f"cannot be read ({error})") from None
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    texts = (
+        "trial",
+        "source",
+        "endpoint",
+        "model",
+        "shrinkage",
+        "prior",
+        "partition",
+        "subgroup",
+        "reference",
+        "label",
+    )
+    try:
+        frame = pd.read_csv(path, dtype={"printed": str}, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise input_error(str(path), "", None, f"cannot be read ({error})") from None
+    present = [name for name in (*texts, "arm", "item", "printed") if name in frame]
+    return frame.fillna(dict.fromkeys(present, "")).astype(dict.fromkeys(present, str))
+
+
+def _read_netcdf(path: Path, reader: Any) -> Any:
+    try:
+        return reader(path, engine=ENGINE)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise input_error(str(path), "", None, f"not a readable netCDF file ({error})") from None
+
+
+def _read_fit(path: Path) -> Fit:
+    tree = _read_netcdf(path, xr.load_datatree)
+    try:
+        numbers = {name: tuple(map(float, np.atleast_1d(tree.attrs[f"prior_{name}"]))) for name in _PRIOR}
+        prior = Prior(str(tree.attrs["prior"]), **numbers)
+        names = (str(tree.attrs[name]) for name in ("model", "shrinkage", "partition"))
+        edges = tuple(map(float, np.atleast_1d(tree.attrs["edges"])))
+        tree["posterior"], tree["sample_stats"]  # both must be there
+    except (KeyError, ValueError) as error:
+        raise input_error(str(path), "", None, f"not a posterior written by secondlook ({error})") from None
+    model, shrinkage, partition = names
+    return Fit(model, shrinkage, partition, prior, tree, edges)
+
+
+_PRIOR = ("means", "sds", "weights")

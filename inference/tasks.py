@@ -1,0 +1,162 @@
+"""What can be fitted to a record: each model with its data and reported quantities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..data import Record
+from ..data.cohort import MONTHS
+from ..data.effect_sets import EffectSet, effect_sets
+from ..data.reconstruction import Reconstruction
+from ..data.table import edges, interval_edges, pooled, regroup
+from ..models.priors import Prior
+from .fitting import Data, Task, Values
+from .options import Options
+from .quantities import Quantity, curve_quantities, curves_of, ratio_quantities
+
+PIECEWISE_MODELS = ("piecewise", "nonproportional")
+MODELS = (*PIECEWISE_MODELS, "effects")
+INTERVAL_MONTHS = 6.0
+PRIMARY_SHRINKAGE = "half-normal"
+
+
+class Imputations:
+    """A trial's reconstructed table, with more imputations drawn when they are asked for.
+
+    Parameters
+    ----------
+    reconstruction
+        Where the tables come from.
+    """
+
+    def __init__(self, reconstruction: Reconstruction) -> None:
+        self.reconstruction = reconstruction
+
+    def table(self, imputation: int) -> xr.Dataset:
+        """Return one imputation of the whole trial's table by month."""
+        if imputation >= len(self.reconstruction.draws):
+            self.reconstruction = self.reconstruction.with_imputations(imputation + 1)
+        return pooled(self.reconstruction.table.isel(imputation=[imputation]))
+
+
+def model_edges(table: xr.Dataset, options: Options) -> NDArray[np.float64]:
+    """Return the bounds of the model's intervals: six months up to the last death, the last one to the table's end.
+
+    Parameters
+    ----------
+    table
+        Survival table.
+    options
+        Whose ``intervals`` take precedence.
+    """
+    if options.intervals:
+        return np.array(options.intervals)
+    grid = edges(table)
+    cumulative = np.cumsum(table.deaths.isel(imputation=0).sum(("stratum", "arm")).to_numpy())
+    last_death = grid[1 + int(np.searchsorted(cumulative, cumulative[-1] - 0.5))]
+    bounds = interval_edges(last_death, INTERVAL_MONTHS * MONTHS[table.time_unit])
+    return np.append(bounds[:-1], grid[-1])
+
+
+def piecewise_task(model: str, imputations: Imputations, landmarks: Sequence[float], options: Options) -> Task:
+    """Return a piecewise-exponential model of the whole trial.
+
+    Parameters
+    ----------
+    model
+        ``piecewise`` or ``nonproportional``.
+    imputations
+        The trial's tables.
+    landmarks
+        Times to report at.
+    options
+        Intervals.
+    """
+    from ..models import piecewise as models
+
+    first = imputations.table(0)
+    bounds = model_edges(first, options)
+    return Task(
+        model=model,
+        shrinkage="",
+        partition="",
+        build=partial(getattr(models, model), regroup(first, bounds)),
+        data=lambda imputation: models.data_of(regroup(imputations.table(imputation), bounds), 0),
+        quantities=partial(_curve_values, bounds, landmarks, model == "piecewise"),
+        overall="beta",
+        imputed=True,
+        edges=tuple(bounds),
+    )
+
+
+def _curve_values(
+    bounds: NDArray[np.float64], landmarks: Sequence[float], proportional: bool, posterior: xr.Dataset
+) -> Values:
+    curves = curves_of(posterior, bounds)
+    within = [time for time in landmarks if time <= bounds[-1]]
+    return [*ratio_quantities(curves, within, proportional), *curve_quantities(curves, within)]
+
+
+def effects_task(record: Record, options: Options, partition: str | None = None) -> Task | None:
+    """Return the hierarchical model of printed effects, ``None`` when the record prints none with an interval.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    options
+        Scale of the prior on the SD between subgroups.
+    partition
+        Only this partition's rows.
+
+    Raises
+    ------
+    InputError
+        When rows that are to be pooled overlap.
+    """
+    from ..models.effects import effects, effects_data
+
+    sets = effect_sets(record, partition)
+    if not sets:
+        return None
+    y = [[effect.log_hazard_ratio for effect in one.effects] for one in sets]
+    errors = [[effect.standard_error for effect in one.effects] for one in sets]
+    data: Data = effects_data(y, errors, tau_scale=options.tau_scale)
+
+    def build(prior: Prior) -> object:
+        return effects(y, errors, prior, tau_scale=options.tau_scale)
+
+    return Task(
+        model="effects",
+        shrinkage=PRIMARY_SHRINKAGE,
+        partition=partition or "",
+        build=build,
+        data=lambda _: data,
+        quantities=partial(_effect_values, sets),
+        overall="mu",
+        imputed=False,
+    )
+
+
+def _effect_values(sets: Sequence[EffectSet], posterior: xr.Dataset) -> Values:
+    """Return each subgroup's hazard ratio once, from the first set that holds it, and each set's interaction SD."""
+    found: dict[tuple[str, str], tuple[Quantity, NDArray[np.float64]]] = {}
+    for part, one in enumerate(sets):
+        several = len(one.effects) > 1
+        shrinkage = None if several else "none"
+        for place, effect in enumerate(one.effects):
+            quantity = Quantity(
+                "hazard_ratio", effect.label, None, effect.subgroup.key, one.partition, shrinkage, part
+            )
+            values = np.exp(posterior["theta"].isel(set=part, place=place).to_numpy())
+            found.setdefault((one.partition, effect.subgroup.key), (quantity, values))
+        if several:
+            label = "SD of log hazard ratios between " + ", ".join(effect.label for effect in one.effects)
+            quantity = Quantity("interaction_sd", label, None, "overall", one.partition, None, part)
+            found[one.partition, label] = (quantity, posterior["tau"].isel(set=part).to_numpy())
+    return list(found.values())

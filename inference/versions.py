@@ -1,0 +1,49 @@
+"""What a run was made with: versions, platform, options, hashes of the inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from ..data import Record
+from .options import Options
+
+PACKAGES = ("secondlook", "pymc", "pytensor", "nutpie", "arviz", "numpy", "pandas", "xarray", "scipy", "lifelines")
+
+
+def record_hash(record: Record) -> str:
+    """Return the SHA-256 of a record's content; layout and comments do not matter."""
+    content = json.dumps(record.model_dump(mode="json", by_alias=True), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def run_facts(record: Record, options: Options, resolved: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    """Return the contents of ``run.json``: no path, no patient.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    options
+        As given.
+    resolved
+        What was made of them: landmarks, intervals, priors, imputations by model and the like.
+    notes
+        What a reader must know.
+    """
+    return {
+        "trial": record.id,
+        "record_sha256": record_hash(record),
+        "seed": options.seed,
+        "options": asdict(options),
+        "resolved": dict(resolved),
+        "notes": list(notes),
+        "versions": {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
