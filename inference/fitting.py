@@ -2,12 +2,13 @@
 
 The primary prior is sampled for every imputation, with one re-run under stricter settings where the gate fails. Other
 priors reweight those draws (the ratio of priors is closed-form; Pareto-smoothed) and are sampled afresh where Pareto
-k-hat exceeds 0.7.
+k-hat exceeds 0.7 or the reweighted draws fail the gate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,10 +128,11 @@ class Result:
         """Whether every reported quantity passes the diagnostics gate."""
         return bool(self.diagnostics.sound.all() and self.diagnostics.enough.all())
 
-    def estimates(self, options: Options) -> pd.DataFrame:
-        """Return one row per reported quantity, with the columns that identify the fit."""
+    def estimates(self, options: Options) -> list[dict[str, object]]:
+        """Return one row per reported quantity, with what identifies the fit."""
         rows = estimate_rows(self.draws, self.diagnostics, options)
-        return rows.assign(model=self.fit.model, shrinkage=self._shrinkage(), prior=self.fit.prior.name)
+        fit = {"model": self.fit.model, "prior": self.fit.prior.name}
+        return [row | fit | {"shrinkage": name} for row, name in zip(rows, self._shrinkage(), strict=True)]
 
     def diagnostic_rows(self) -> pd.DataFrame:
         """Return one row per imputation and reported quantity."""
@@ -176,21 +178,38 @@ class _Sampled:
     reweighted: bool = False
 
 
-def fit_task(task: Task, priors: Sequence[Prior], options: Options) -> list[Result]:
-    """Fit a model under several priors.
+def fit_tasks(
+    tasks: Sequence[Task], priors: Sequence[Prior], options: Options, notify: Callable[[str], None]
+) -> list[Result]:
+    """Fit several models under several priors; each is compiled while the one before it is sampled.
 
     Parameters
     ----------
-    task
-        The model and its data.
+    tasks
+        The models and their data.
     priors
         The first is sampled for every imputation, whose number grows until the Monte Carlo error that they add is at
         most a tenth of every quantity's posterior SD (or 200 are reached); the others reweight its draws.
     options
         Draws, chains, seed, imputations and thresholds.
+    notify
+        Told what is being done.
     """
+    results = []
+    with ThreadPoolExecutor(max_workers=1) as compiler:
+        pending = [compiler.submit(compile_model, task.build(priors[0])) for task in tasks]
+        try:
+            for task, compiled in zip(tasks, pending, strict=True):
+                notify(f"fitting {task.model} under {', '.join(prior.name for prior in priors)}")
+                results += _fit_task(task, compiled.result(), priors, options)
+        finally:
+            compiler.shutdown(wait=False, cancel_futures=True)
+    return results
+
+
+def _fit_task(task: Task, compiled: Any, priors: Sequence[Prior], options: Options) -> list[Result]:
+    """Fit one compiled model under several priors."""
     primary, *others = priors
-    compiled = compile_model(task.build(primary))
     sampled: list[_Sampled] = []
     needed = options.imputations if task.imputed else 1
     while len(sampled) < needed:
@@ -200,6 +219,8 @@ def fit_task(task: Task, priors: Sequence[Prior], options: Options) -> list[Resu
     results = [_result(task, primary, sampled)]
     for prior in others:
         moved = [_moved(task, compiled, primary, prior, options, i, one) for i, one in enumerate(sampled)]
+        if not _result(task, prior, moved).passed:
+            moved = [_sampled(task, compiled, prior, options, i) for i in range(len(sampled))]
         results.append(_result(task, prior, moved))
     return results
 
@@ -207,7 +228,8 @@ def fit_task(task: Task, priors: Sequence[Prior], options: Options) -> list[Resu
 def _sampled(task: Task, compiled: Any, prior: Prior, options: Options, imputation: int) -> _Sampled:
     """Sample one imputation; once more under stricter settings where the gate fails."""
     first = _sampled_once(task, compiled, prior, options, imputation, FIRST)
-    if first.diagnostics.sound.all():
+    alone_and_few = not task.imputed and not first.diagnostics.enough.all()
+    if first.diagnostics.sound.all() and not alone_and_few:
         return first
     return replace(_sampled_once(task, compiled, prior, options, imputation, RERUN), rerun=True)
 

@@ -13,8 +13,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from .diagnostics import Diagnostics
 from .options import Options
@@ -44,11 +44,12 @@ class Variances:
 def variances(draws: Draws) -> Variances:
     """Return within- and between-imputation variance.
 
-    Quantities that are infinite in some draws have no variance; they count as 0 here.
+    A quantity that is infinite in some draws has neither; its ranks take its place.
     """
     imputations = draws.values.shape[0]
-    flat = draws.values.reshape(*draws.values.shape[:2], -1)
-    flat = np.where(np.isfinite(flat).all(axis=(0, 2))[None, :, None], flat, 0.0)
+    flat = draws.values.reshape(*draws.values.shape[:2], -1).copy()
+    for index in np.flatnonzero(~np.isfinite(flat).all(axis=(0, 2))):
+        flat[:, index] = rankdata(flat[:, index]).reshape(imputations, -1)
     between = flat.mean(axis=2).var(axis=0, ddof=1) if imputations > 1 else np.zeros(flat.shape[1])
     return Variances(flat.var(axis=2, ddof=1).mean(axis=0), between)
 
@@ -59,7 +60,7 @@ def imputations_needed(draws: Draws) -> int:
     return min(math.ceil(share / MOST_IMPUTATION_ERROR**2), MOST_IMPUTATIONS)
 
 
-def estimate_rows(draws: Draws, diagnostics: Diagnostics, options: Options) -> pd.DataFrame:
+def estimate_rows(draws: Draws, diagnostics: Diagnostics, options: Options) -> list[dict[str, object]]:
     """Return the estimates of the reported quantities, one row each.
 
     Parameters
@@ -75,7 +76,7 @@ def estimate_rows(draws: Draws, diagnostics: Diagnostics, options: Options) -> p
     ess = np.nansum(diagnostics.ess_bulk, axis=0)
     usable = np.where(ess > 0, ess, np.inf)
     mcse = np.sqrt(spread.within / usable + spread.between / draws.values.shape[0])
-    rows = []
+    rows: list[dict[str, object]] = []
     for index, quantity in enumerate(draws.quantities):
         values = draws.values[:, index].ravel()
         rows.append(
@@ -90,12 +91,13 @@ def estimate_rows(draws: Draws, diagnostics: Diagnostics, options: Options) -> p
                 "imputation_share": spread.imputation_share[index],
             }
         )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def _identity(quantity: Quantity) -> dict[str, object]:
-    names = ("partition", "subgroup", "label", "estimand", "time")
-    return {name: getattr(quantity, name) for name in names} | {"reference": ""}
+    names = ("partition", "subgroup", "label", "estimand")
+    time = np.nan if quantity.time is None else quantity.time
+    return {name: getattr(quantity, name) for name in names} | {"time": time, "reference": ""}
 
 
 def _summary(values: Array) -> dict[str, float]:

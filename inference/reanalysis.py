@@ -19,13 +19,13 @@ from ..models.priors import PRIMARY, available_priors, named_prior
 from . import columns
 from .columns import arranged
 from .comparison import comparison_rows, cox_table
-from .fitting import Fit, Result, Task, fit_task
+from .fitting import Fit, Result, Task, fit_tasks
 from .options import Options
 from .tasks import MODELS, PIECEWISE_MODELS, Imputations, effects_task, piecewise_task
 from .versions import run_facts
 
 Notify = Callable[[str], None]
-WITHHELD_IMPUTATIONS = 10
+WITHHELD_IMPUTATIONS = 5
 
 
 def _silent(_: str) -> None:
@@ -172,10 +172,7 @@ def analyse(
     tasks = _tasks(record, models, partition, imputations, landmarks, options)
     if not tasks:
         raise input_error(record.id, "", None, "; ".join(notes) or "prints no effect with an interval")
-    results: list[Result] = []
-    for task in tasks:
-        notes.progress(f"fitting {task.model} under {', '.join(names)}")
-        results += fit_task(task, chosen, options)
+    results = fit_tasks(tasks, chosen, options, notify)
     return _collected(record, results, imputations, landmarks, options, notes)
 
 
@@ -235,7 +232,7 @@ def _collected(
     notes: Notes,
 ) -> Reanalysis:
     constants = {"trial": record.id, "source": record.source, "endpoint": record.endpoint}
-    estimates = pd.concat([result.estimates(options) for result in results])
+    estimates = pd.DataFrame([row for result in results for row in result.estimates(options)])
     diagnostics = pd.concat([result.diagnostic_rows() for result in results])
     for result in results:
         _note_on(result, notes)

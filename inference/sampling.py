@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .options import Options
 
 DIAGNOSTIC_STATS = ("diverging", "energy", "n_steps", "mean_tree_accept", "step_size")
-INTERNAL = ("_steps", "deviation", "alpha_level")  # standard normal innovations: of no interest afterwards
+INTERNAL = ("_steps", "deviation", "alpha_level", "signed_tau")  # of the geometry only: of no interest afterwards
 
 
 @dataclass(frozen=True)

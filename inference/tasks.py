@@ -90,7 +90,7 @@ def piecewise_task(model: str, imputations: Imputations, landmarks: Sequence[flo
         quantities=partial(_curve_values, bounds, landmarks, model == "piecewise"),
         overall="beta",
         imputed=True,
-        edges=tuple(bounds),
+        edges=tuple(map(float, bounds)),
     )
 
 

@@ -2,10 +2,17 @@
 
 Sets k of disjoint subgroups g, independent of each other; ``y`` their printed log hazard ratios, ``s`` the SEs:
 
-    y[k,g] ~ Normal(theta[k,g], s[k,g]),    theta[k,g] = mu[k] + tau[k] z[k,g],    z[k,g] ~ Normal(0, 1)
+    y[k,g] ~ Normal(theta[k,g], s[k,g]),    theta[k,g] ~ Normal(mu[k], tau[k])
 
-``mu`` has the named prior and ``tau`` is half-normal. A single row is not shrunk: ``theta`` is then ``mu``. Sets of
-fewer rows than the widest are filled up with rows that carry no information. Source: Rubin 1981, J Educ Stat 6:377;
+``mu`` has the named prior and ``tau`` is half-normal. Geometry: ``theta`` is integrated out, so that ``mu`` and
+``tau`` see ``y[k,g] ~ Normal(mu[k], sqrt(s^2 + tau^2))``, and drawn back from its exact conditional,
+
+    theta = mu + shrink (y - mu) + sqrt(shrink) s z,    shrink = tau^2 / (tau^2 + s^2).
+
+As only ``tau^2`` matters, ``tau`` is the size of a number with either sign: no wall at 0, no long tail of its log.
+
+A single row is not shrunk towards others: its ``tau`` is 0 and ``theta`` is ``mu``. Sets of fewer rows than the widest
+are filled up with rows that carry no information. Source: Rubin 1981, J Educ Stat 6:377;
 Jones et al. 2011, Clin Trials 8:129.
 """
 
@@ -16,6 +23,7 @@ from typing import Literal
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 from numpy.typing import ArrayLike, NDArray
 
 from .piecewise import overall_prior
@@ -51,13 +59,15 @@ def effects(
     with pm.Model(coords={"set": np.arange(sets), "place": np.arange(places)}) as model:
         node = {name: pm.Data(name, values) for name, values in data.items()}
         mu = overall_prior(prior, "mu", dims="set")
-        family = pm.HalfNormal if tau_family == "half-normal" else pm.HalfCauchy
-        tau = family("tau", node["tau_scale"], dims="set")
-        deviation = pm.Normal("deviation", dims=("set", "place"))
-        shrunk = mu[:, None] + node["several"][:, None] * tau[:, None] * deviation
-        theta = pm.Deterministic("theta", shrunk, dims=("set", "place"))
-        residual = (node["estimates"] - theta) / node["standard_errors"]
-        pm.Potential("likelihood", -0.5 * (residual**2).sum())
+        family = pm.Normal if tau_family == "half-normal" else pm.Cauchy
+        tau = pm.Deterministic("tau", abs(family("signed_tau", 0, node["tau_scale"], dims="set")), dims="set")
+        residual = node["estimates"] - mu[:, None]
+        between = (node["several"] * tau)[:, None] ** 2
+        total = between + node["standard_errors"] ** 2
+        pm.Potential("likelihood", -0.5 * (residual**2 / total + pt.log(total)).sum())
+        shrink = between / total
+        spread = pt.sqrt(shrink) * node["standard_errors"] * pm.Normal("deviation", dims=("set", "place"))
+        pm.Deterministic("theta", mu[:, None] + shrink * residual + spread, dims=("set", "place"))
     return model
 
 

@@ -30,8 +30,8 @@ from ..data.cohort import MONTHS
 from .priors import Prior
 
 LEVEL_SD = 2.0  # of the baseline's average log rate about the trial's crude log rate
-STEP_SD = 0.5  # scale of the baseline's steps, per square root of a year
-EFFECT_STEP_SD = 0.25  # scale of the log hazard ratio's steps, per square root of a year
+STEP_SD = 1.0  # scale of the baseline's steps, per square root of a year
+EFFECT_STEP_SD = 0.5  # scale of the log hazard ratio's steps, per square root of a year
 MONTHS_PER_YEAR = 12.0
 SMALLEST_WEIGHT = 1e-3  # deaths; keeps the basis whole where an interval has none
 

@@ -16,7 +16,6 @@ from .intervals import interval_transform
 from .unknowns import RealisedTable
 
 COUNT_HALF_WIDTH = 0.05  # a whole count is exact; a fractional table reproduces it to a tenth
-QUANTILE_WINDOW = 2.0  # months about a printed quantile over which its density is taken
 
 Functional = Callable[[RealisedTable], Array]
 CohortFunction = Callable[[Cohort], Array]
@@ -162,7 +161,6 @@ _EXACT: dict[str, CohortFunction] = {
 
 
 def _follow_ups(record: Record) -> Iterator[Target]:
-    window = QUANTILE_WINDOW * measure.MONTHS[record.time_unit]
     for item in record.follow_up:
         if item.use:
             yield from (
@@ -170,8 +168,8 @@ def _follow_ups(record: Record) -> Iterator[Target]:
             )
             for name, (share, probability) in _QUANTILES.items():
                 if getattr(item, name):
-                    expected = getattr(item, name).value
-                    smooth = partial(_quantile_near, share, probability, expected, window)
+                    printed = getattr(item, name)
+                    smooth = partial(_quantile_near, share, probability, printed.value, 2 * printed.half_width)
                     yield _follow_up(item, name, _EXACT[name], smooth)
 
 

@@ -129,12 +129,12 @@ class Unknowns:
 
     def _follow(self, rate: Array, censoring: Array) -> RealisedTable:
         """Follow the patients through the grid under given rates of death and censoring."""
-        steps = np.diff(self.edges)
-        fall = (rate + censoring) * steps
-        gone = np.cumsum(fall, axis=-1)
-        start = np.exp(-np.concatenate([np.zeros_like(gone[..., :1]), gone], axis=-1))
-        at_risk = self.patients[..., None] * start
-        exposure = at_risk[..., :-1] * steps * -np.expm1(-fall) / fall
+        total = rate + censoring
+        gone = np.cumsum(total * np.diff(self.edges), axis=-1)
+        at_risk = np.empty((*gone.shape[:-1], gone.shape[-1] + 1))
+        at_risk[..., 0] = self.patients
+        at_risk[..., 1:] = self.patients[..., None] * np.exp(-gone)
+        exposure = (at_risk[..., :-1] - at_risk[..., 1:]) / total
         return RealisedTable(self.edges, at_risk, rate * exposure, exposure, censoring * exposure)
 
 
