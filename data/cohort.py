@@ -214,9 +214,7 @@ def quantile_near(share: Callable[[float], Array], probability: float, time: flo
     width
         Width of the window whose mean density is used.
     """
-    density = (share(time + width / 2) - share(max(time - width / 2, 0.0))) / (
-        min(time, width / 2) + width / 2
-    )
+    density = (share(time + width / 2) - share(max(time - width / 2, 0.0))) / (min(time, width / 2) + width / 2)
     return time + (probability - share(time)) / density
 
 

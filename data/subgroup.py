@@ -53,9 +53,7 @@ class Subgroup:
     def within(self, other: Subgroup) -> bool:
         """Whether every patient of this subgroup belongs to ``other``."""
         ours = dict(self.restrictions)
-        return all(
-            factor in ours and set(ours[factor]) <= set(levels) for factor, levels in other.restrictions
-        )
+        return all(factor in ours and set(ours[factor]) <= set(levels) for factor, levels in other.restrictions)
 
     def __str__(self) -> str:
         return self.key
@@ -90,9 +88,7 @@ def subgroup(where: Mapping[str, str | Iterable[str]], factors: Mapping[str, Seq
             raise ValueError(f"unknown factor {factor!r}; the record declares {_listing(factors)}")
         for level in levels:
             if level not in factors[factor]:
-                raise ValueError(
-                    f"unknown level {level!r} of {factor}; its levels are {_listing(factors[factor])}"
-                )
+                raise ValueError(f"unknown level {level!r} of {factor}; its levels are {_listing(factors[factor])}")
         if not levels:
             raise ValueError(f"no level of {factor} is named; its levels are {_listing(factors[factor])}")
     return Subgroup(

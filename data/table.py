@@ -132,9 +132,7 @@ def regroup(table: xr.Dataset, bounds: ArrayLike) -> xr.Dataset:
     start, stop = table.start.to_numpy()[:, None], table.stop.to_numpy()[:, None]
     overlap = np.clip(np.minimum(stop, new[1:]) - np.maximum(start, new[:-1]), 0, None)
     share = xr.DataArray(overlap / (stop - start), dims=("interval", "regrouped"))
-    cells = table[["deaths", "exposure", "censored"]].map(
-        lambda values: xr.dot(values, share, dim="interval")
-    )
+    cells = table[["deaths", "exposure", "censored"]].map(lambda values: xr.dot(values, share, dim="interval"))
     limits = {"start": ("interval", new[:-1]), "stop": ("interval", new[1:])}
     outside = table.drop_dims("interval")
     return outside.assign(cells.rename(regrouped="interval")).assign_coords(limits).assign_attrs(table.attrs)
@@ -180,19 +178,13 @@ def _rows(cell: xr.Dataset, bounds: NDArray[np.float64]) -> pd.DataFrame:
     patients, deaths = round(float(cell.patients)), round(float(cell.deaths.sum()))
     times = [_event_times(cell.deaths.to_numpy(), deaths, bounds)]
     times.append(_event_times(cell.censored.to_numpy(), patients - deaths, bounds))
-    return pd.DataFrame(
-        {"time": np.concatenate(times), "event": np.repeat([1, 0], [deaths, patients - deaths])}
-    )
+    return pd.DataFrame({"time": np.concatenate(times), "event": np.repeat([1, 0], [deaths, patients - deaths])})
 
 
-def _event_times(
-    counts: NDArray[np.float64], number: int, bounds: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _event_times(counts: NDArray[np.float64], number: int, bounds: NDArray[np.float64]) -> NDArray[np.float64]:
     cumulative = np.concatenate([[0.0], np.cumsum(counts)])
     if cumulative[-1] <= 0:
         return np.full(number, bounds[-1])
     return (
-        np.interp((np.arange(number) + 0.5) / number * cumulative[-1], cumulative, bounds)
-        if number
-        else bounds[:0]
+        np.interp((np.arange(number) + 0.5) / number * cumulative[-1], cumulative, bounds) if number else bounds[:0]
     )

@@ -237,7 +237,7 @@ def _sampled(task: Task, compiled: Any, prior: Prior, options: Options, imputati
 def _sampled_once(
     task: Task, compiled: Any, prior: Prior, options: Options, imputation: int, settings: Settings
 ) -> _Sampled:
-    data = {**task.data(imputation), **prior.padded()}
+    data = {**task.data(imputation), "prior": prior.padded()}
     posterior, stats = sample(compiled, data, options, imputation, settings)
     quantities, values = zip(*task.quantities(posterior), strict=True)
     draws = Draws(quantities, np.stack(values)[None])

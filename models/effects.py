@@ -54,19 +54,19 @@ def effects(
     tau_family
         Family of the prior on ``tau``.
     """
-    data = effects_data(estimates, standard_errors, tau_scale=tau_scale)
-    sets, places = data["estimates"].shape
+    rows = effects_data(estimates, standard_errors, tau_scale=tau_scale)["rows"]
+    _, sets, places = rows.shape
     with pm.Model(coords={"set": np.arange(sets), "place": np.arange(places)}) as model:
-        node = {name: pm.Data(name, values) for name, values in data.items()}
+        data = pm.Data("rows", rows)
+        y, error, scale = data[0], data[1], data[2]
         mu = overall_prior(prior, "mu", dims="set")
         family = pm.Normal if tau_family == "half-normal" else pm.Cauchy
-        tau = pm.Deterministic("tau", abs(family("signed_tau", 0, node["tau_scale"], dims="set")), dims="set")
-        residual = node["estimates"] - mu[:, None]
-        between = (node["several"] * tau)[:, None] ** 2
-        total = between + node["standard_errors"] ** 2
+        tau = pm.Deterministic("tau", scale[:, 0] * abs(family("signed_tau", 0, 1, dims="set")), dims="set")
+        residual = y - mu[:, None]
+        total = tau[:, None] ** 2 + error**2
         pm.Potential("likelihood", -0.5 * (residual**2 / total + pt.log(total)).sum())
-        shrink = between / total
-        spread = pt.sqrt(shrink) * node["standard_errors"] * pm.Normal("deviation", dims=("set", "place"))
+        shrink = tau[:, None] ** 2 / total
+        spread = pt.sqrt(shrink) * error * pm.Normal("deviation", dims=("set", "place"))
         pm.Deterministic("theta", mu[:, None] + shrink * residual + spread, dims=("set", "place"))
     return model
 
@@ -74,22 +74,16 @@ def effects(
 def effects_data(
     estimates: Sequence[ArrayLike], standard_errors: Sequence[ArrayLike], *, tau_scale: float = TAU_SCALE
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the model data: estimates and standard errors, shape ``(sets, places)``, and the scale of ``tau``.
+    """Return the model data ``rows``, shape ``(3, sets, places)``: estimates, standard errors, scale of ``tau``.
 
     Parameters
     ----------
     estimates, standard_errors, tau_scale
-        See `effects`.
+        See `effects`. The scale is 0 in sets of a single row.
     """
-    sizes = [len(np.atleast_1d(values)) for values in estimates]
-    shape = (len(sizes), max(sizes))
-    filled = np.arange(shape[1]) < np.array(sizes)[:, None]
-    y, error = np.zeros(shape), np.full(shape, NO_INFORMATION)
+    sizes = np.array([len(np.atleast_1d(values)) for values in estimates])
+    filled = np.arange(sizes.max()) < sizes[:, None]
+    y, error, scale = np.zeros(filled.shape), np.full(filled.shape, NO_INFORMATION), np.zeros(filled.shape)
     y[filled], error[filled] = np.concatenate(estimates, axis=None), np.concatenate(standard_errors, axis=None)
-    several = np.array(sizes, dtype=float) > 1
-    return {
-        "estimates": y,
-        "standard_errors": error,
-        "tau_scale": np.array(tau_scale),
-        "several": several.astype(float),
-    }
+    scale[sizes > 1] = tau_scale
+    return {"rows": np.stack([y, error, scale])}

@@ -75,11 +75,12 @@ def data_of(table: xr.Dataset, imputation: int) -> dict[str, NDArray[np.float64]
     Returns
     -------
     dict
-        ``deaths`` and ``exposure``, shape ``(2, J)``, and ``walk_basis``, shape ``(J, J - 1)``.
+        ``table``, shape ``(J + 3, J)``: deaths by arm, exposure by arm, and the walks' basis. They are one array
+        because every one that a model holds costs a second of compilation.
     """
     chosen = table.isel(imputation=imputation, stratum=0)
     deaths, exposure = chosen.deaths.to_numpy(), chosen.exposure.to_numpy()
-    return {"deaths": deaths, "exposure": exposure, "walk_basis": _walk_basis(table, deaths.sum(axis=0))}
+    return {"table": np.vstack([deaths, exposure, _walk_basis(table, deaths.sum(axis=0)).T])}
 
 
 def _walk_basis(table: xr.Dataset, deaths: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -100,25 +101,25 @@ def _walk_basis(table: xr.Dataset, deaths: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def overall_prior(prior: Prior, name: str = "beta", dims: str | None = None) -> Any:
-    """Return the node of the overall log hazard ratio: a normal mixture whose parameters are data."""
-    data = {key: pm.Data(key, values) for key, values in prior.padded().items()}
-    return pm.NormalMixture(name, w=data["prior_weights"], mu=data["prior_means"], sigma=data["prior_sds"], dims=dims)
+    """Return the node of the overall log hazard ratio: a normal mixture whose parameters are data (``prior``)."""
+    data = pm.Data("prior", prior.padded())
+    return pm.NormalMixture(name, w=data[0], mu=data[1], sigma=data[2], dims=dims)
 
 
 def _model(table: xr.Dataset, prior: Prior, *, proportional: bool) -> pm.Model:
     coords = {"interval": np.arange(table.sizes["interval"]), "step": np.arange(table.sizes["interval"] - 1)}
     arm = np.array([[0.0], [1.0]])
     with pm.Model(coords=coords) as model:
-        data = {name: pm.Data(name, values) for name, values in data_of(table, 0).items()}
-        crude = pt.log(data["deaths"].sum() / data["exposure"].sum())
-        level = crude + LEVEL_SD * pm.Normal("alpha_level")
-        alpha = pm.Deterministic("alpha", level + _walk("alpha", data["walk_basis"], STEP_SD), dims="interval")
+        data = pm.Data("table", data_of(table, 0)["table"])
+        deaths, exposure, basis = data[:2], data[2:4], data[4:].T
+        level = pt.log(deaths.sum() / exposure.sum()) + LEVEL_SD * pm.Normal("alpha_level")
+        alpha = pm.Deterministic("alpha", level + _walk("alpha", basis, STEP_SD), dims="interval")
         log_ratio = overall_prior(prior)
         if not proportional:
-            walk = _walk("omega", data["walk_basis"], EFFECT_STEP_SD)
+            walk = _walk("omega", basis, EFFECT_STEP_SD)
             log_ratio = log_ratio + pm.Deterministic("omega", walk, dims="interval")
         eta = alpha + arm * log_ratio
-        pm.Potential("likelihood", (data["deaths"] * eta - data["exposure"] * pt.exp(eta)).sum())
+        pm.Potential("likelihood", (deaths * eta - exposure * pt.exp(eta)).sum())
     return model
 
 

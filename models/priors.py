@@ -67,14 +67,16 @@ class Prior:
             return parts[0]
         return " + ".join(f"{weight:.2g} {part}" for weight, part in zip(self.weights, parts, strict=True))
 
-    def padded(self) -> dict[str, NDArray[np.float64]]:
-        """Return weights, means and SDs as model data, filled up to three components of no weight."""
+    def padded(self) -> NDArray[np.float64]:
+        """Return weights, means and SDs as model data, shape ``(3, 3)``, filled up with components of no weight."""
         missing = COMPONENTS - len(self.means)
-        return {
-            "prior_weights": np.array([*self.weights, *[0.0] * missing]),
-            "prior_means": np.array([*self.means, *[self.means[0]] * missing]),
-            "prior_sds": np.array([*self.sds, *[self.sds[0]] * missing]),
-        }
+        return np.array(
+            [
+                [*self.weights, *[0.0] * missing],
+                [*self.means, *[self.means[0]] * missing],
+                [*self.sds, *[self.sds[0]] * missing],
+            ]
+        )
 
     def log_density(self, log_hazard_ratio: ArrayLike) -> NDArray[np.float64]:
         """Return the log density at some log hazard ratios, same shape."""

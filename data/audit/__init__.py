@@ -1,5 +1,53 @@
-"""Placeholder while the audit is being written."""
-import pandas as pd
-COLUMNS = ("trial", "check", "verdict", "item", "printed", "computed", "lower", "upper", "arithmetic", "source")
-def audit(record): return []
-def findings_frame(record, findings): return pd.DataFrame(columns=list(COLUMNS))
+"""The audit: whether the numbers of a survival paper can be right.
+
+Each check prints its arithmetic and a verdict: ``ok``, ``note``, ``inconsistent`` or ``impossible``. Rounding is
+honoured: a verdict is never worse than the most favourable unrounded values allow, and a slip of one unit in the last
+printed digit is a ``note``. Only arithmetic identities can be ``inconsistent`` or ``impossible``; checks that rest on
+sampling allow for sampling error and are at most a ``note``.
+"""
+
+from __future__ import annotations
+
+from ..record import Record
+from .baseline import imbalance, recomputed_p
+from .counts import counts
+from .design import sample_size
+from .finding import COLUMNS, VERDICTS, Check, Finding, Verdict, findings_frame
+from .hazard_ratios import level, nesting, p_value, precision, symmetry
+from .landmarks import direction, landmark_hazard_ratio, landmark_interval, rate_ratio
+from .twice import printed_twice
+
+CHECKS: tuple[Check, ...] = (
+    symmetry,
+    p_value,
+    precision,
+    level,
+    direction,
+    rate_ratio,
+    landmark_interval,
+    landmark_hazard_ratio,
+    printed_twice,
+    counts,
+    recomputed_p,
+    nesting,
+    imbalance,
+    sample_size,
+)
+
+__all__ = ["CHECKS", "COLUMNS", "VERDICTS", "Check", "Finding", "Verdict", "audit", "findings_frame"]
+
+
+def audit(record: Record) -> list[Finding]:
+    """Audit a trial's published numbers.
+
+    Parameters
+    ----------
+    record
+        The trial.
+
+    Returns
+    -------
+    list of Finding
+        All findings, in the order of the checks.
+    """
+    return [finding for check in CHECKS for finding in check(record)]

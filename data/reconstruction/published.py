@@ -207,9 +207,7 @@ def reconstruct(
     unknowns = _unknowns(record, horizon)
     mode, sds = _mode(unknowns, targets)
     empty = np.empty((0, unknowns.size))
-    return Reconstruction(record, tuple(targets), unknowns, mode, sds, empty, 0, seed).with_imputations(
-        imputations
-    )
+    return Reconstruction(record, tuple(targets), unknowns, mode, sds, empty, 0, seed).with_imputations(imputations)
 
 
 def _mode(unknowns: Unknowns, targets: Sequence[Target]) -> tuple[Vector, Vector]:
@@ -278,9 +276,7 @@ def _unknowns(record: Record, horizon: float | None) -> Unknowns:
 
 
 def _cannot(record: Record, needed: str) -> Exception:
-    return input_error(
-        record.id, "", None, f"published survival cannot be rebuilt: the record prints no {needed}"
-    )
+    return input_error(record.id, "", None, f"published survival cannot be rebuilt: the record prints no {needed}")
 
 
 def _in_knots(time: float, month: float) -> float:

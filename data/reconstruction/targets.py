@@ -12,7 +12,7 @@ from .. import cohort as measure
 from ..cohort import Array, Cohort
 from ..record import ARMS, ArmId, AtRisk, FollowUp, HazardRatio, Record, Survival
 from ..subgroup import OVERALL, Subgroup
-from .intervals import interval_transform
+from ..intervals import interval_transform
 from .unknowns import RealisedTable
 
 COUNT_HALF_WIDTH = 0.05  # a whole count is exact; a fractional table reproduces it to a tenth
@@ -110,9 +110,7 @@ def _deaths(record: Record) -> Iterator[Target]:
     for arm, events, source in counts or [(None, totals and totals.events, totals and totals.source)]:
         if events is not None:
             functional = _of_cohort(deaths, arm)
-            yield Target(
-                "deaths", OVERALL, arm, None, str(events), events, COUNT_HALF_WIDTH, functional, source
-            )
+            yield Target("deaths", OVERALL, arm, None, str(events), events, COUNT_HALF_WIDTH, functional, source)
 
 
 def _survivals(record: Record) -> Iterator[Target]:
@@ -123,9 +121,7 @@ def _survivals(record: Record) -> Iterator[Target]:
             if item.ci is not None:
                 quantile = measure.normal_quantile(item.level)
                 for index, name, limit in ((0, "lower", -quantile), (1, "upper", quantile)):
-                    function = partial(
-                        measure.survival_limit, time=item.time, quantile=limit, transform=transform
-                    )
+                    function = partial(measure.survival_limit, time=item.time, quantile=limit, transform=transform)
                     yield _survival(item, f"survival {name}", function, index)
 
 
@@ -179,9 +175,7 @@ def _quantile_near(
     return measure.quantile_near(partial(share, cohort), probability, time, width)
 
 
-def _follow_up(
-    item: FollowUp, name: str, function: CohortFunction, smooth: CohortFunction | None = None
-) -> Target:
+def _follow_up(item: FollowUp, name: str, function: CohortFunction, smooth: CohortFunction | None = None) -> Target:
     printed = getattr(item, name)
     return Target(
         f"follow_up {name}",

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..cohort import TRANSFORMS, Transform
-from ..printed import Printed
-from ..record import Survival
+from .cohort import TRANSFORMS, Transform
+from .printed import Printed
+from .record import Survival
 
 _SCALES: dict[Transform, Callable[[float], float]] = {
     "log-log": lambda survival: float(-np.log(-np.log(survival))),
@@ -23,13 +23,9 @@ def interval_transform(landmarks: Sequence[Survival]) -> Transform:
     Whichever of log-log, log and plain fits best over all landmarks; log-log, the default of much software, when
     nothing tells.
     """
-    printed = [
-        (item.ci[0], item.estimate, item.ci[1]) for item in landmarks if item.use and item.ci is not None
-    ]
+    printed = [(item.ci[0], item.estimate, item.ci[1]) for item in landmarks if item.use and item.ci is not None]
     usable = [numbers for numbers in printed if all(0 < number.low and number.high < 1 for number in numbers)]
-    misfit = {
-        transform: sum(_asymmetry(numbers, transform) for numbers in usable) for transform in TRANSFORMS
-    }
+    misfit = {transform: sum(_asymmetry(numbers, transform) for numbers in usable) for transform in TRANSFORMS}
     return min(TRANSFORMS, key=lambda transform: misfit[transform])
 
 

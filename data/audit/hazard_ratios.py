@@ -1,0 +1,245 @@
+"""Checks of hazard ratios: symmetry, p-value, precision against deaths, level, nesting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from scipy.special import ndtr, ndtri
+
+from ..printed import Printed
+from ..record import ARMS, HazardRatio, Record
+from ..subgroup import OVERALL, Subgroup
+from .finding import Finding, Range, Verdict, judged, overlap
+
+OTHER_TESTS = 0.15  # by how much z of another test (log-rank, likelihood ratio) may differ from Wald's
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A printed ratio with its interval, whatever section it stands in."""
+
+    item: str
+    where: Subgroup
+    estimate: Printed
+    ci: tuple[Printed, Printed]
+    level: float
+    p: Printed | None
+    sided: int
+    source: str
+    adjusted: bool = False
+
+    def standard_error(self, limits: Sequence[Range] | None = None, level: float | None = None) -> Range:
+        """Return the range of the standard error of the log ratio."""
+        low, high = limits or [(number.low, number.high) for number in self.ci]
+        scale = 2 * ndtri((1 + (level or self.level)) / 2)
+        narrow = max(math.log(max(high[0], 1e-9) / max(low[1], 1e-9)) / scale, 1e-9)
+        return narrow, math.log(high[1] / max(low[0], 1e-9)) / scale
+
+
+def ratios(record: Record) -> Iterator[Ratio]:
+    """Yield all printed ratios that have an interval: treatment effects, prognostic and adjusted ratios."""
+    for row in record.hazard_ratio:
+        if row.ci:
+            name = _name(row)
+            yield Ratio(name, row.where, row.estimate, row.ci, row.level, row.p, row.sided, row.source)
+    for item in record.prognostic:
+        name = f"prognostic {item.label or item.where.key}"
+        if item.ci and item.estimate:
+            yield Ratio(name, item.where, item.estimate, item.ci, item.level, item.p, 2, item.source, adjusted=True)
+        inner = item.adjusted
+        if inner and inner.ci:
+            source = inner.source or item.source
+            yield Ratio(
+                f"{name}, adjusted", item.where, inner.estimate, inner.ci, inner.level, inner.p, 2, source, True
+            )
+
+
+def _name(row: HazardRatio) -> str:
+    return f"hazard ratio {row.label or row.where.key}"
+
+
+def symmetry(record: Record) -> Iterator[Finding]:
+    """1. The interval is symmetric about the estimate on the log scale."""
+    for ratio in ratios(record):
+        numbers = (ratio.estimate, *ratio.ci)
+        middle = _middle([(number.low, number.high) for number in ratio.ci])
+        yield Finding(
+            "interval symmetry",
+            judged(numbers, lambda found: overlap(found[0], _middle(found[1:]))),
+            ratio.item,
+            ratio.estimate.text,
+            math.sqrt(ratio.ci[0].value * ratio.ci[1].value),
+            *middle,
+            f"sqrt({ratio.ci[0]} x {ratio.ci[1]}) = {middle[0]:.4g} to {middle[1]:.4g}; printed {ratio.estimate}",
+            ratio.source,
+        )
+
+
+def _middle(limits: Sequence[Range]) -> Range:
+    low, high = limits
+    return math.sqrt(max(low[0], 0) * high[0]), math.sqrt(max(low[1], 0) * high[1])
+
+
+def p_value(record: Record) -> Iterator[Finding]:
+    """2. The p-value follows from the interval (Wald)."""
+    for ratio in ratios(record):
+        if ratio.p is not None:
+            z = _z_range(ratio, ratio.level)
+            p = _p_range(z, ratio)
+            yield Finding(
+                "p-value",
+                _p_verdict(ratio, ratio.level),
+                ratio.item,
+                ratio.p.text,
+                _p_of(abs(math.log(ratio.estimate.value)) / (sum(ratio.standard_error()) / 2), ratio),
+                *p,
+                f"z = |log {ratio.estimate}| / SE = {z[0]:.2f} to {z[1]:.2f}; p = {p[0]:.2g} to {p[1]:.2g}",
+                ratio.source,
+            )
+
+
+def _z_range(ratio: Ratio, level: float) -> Range:
+    """Return the range of |z|; without direction, so that one-sided tests are read in the favourable one."""
+    logs = math.log(max(ratio.estimate.low, 1e-9)), math.log(ratio.estimate.high)
+    smallest = 0.0 if logs[0] <= 0 <= logs[1] else min(map(abs, logs))
+    error = ratio.standard_error(level=level)
+    return smallest / error[1], max(map(abs, logs)) / error[0]
+
+
+def _p_of(z: float, ratio: Ratio) -> float:
+    return float(ratio.sided * ndtr(-z))
+
+
+def _p_range(z: Range, ratio: Ratio) -> Range:
+    return _p_of(z[1], ratio), _p_of(z[0], ratio)
+
+
+def _p_verdict(ratio: Ratio, level: float) -> Verdict:
+    assert ratio.p is not None  # the callers' condition
+    z = _z_range(ratio, level)
+    if ratio.p.admits(*_p_range(z, ratio)):
+        return "ok"
+    wider = max(z[0] - OTHER_TESTS, 0), z[1] + OTHER_TESTS
+    near = ratio.p.admits(*_p_range(wider, ratio)) or ratio.p.admits(*_p_range(z, ratio), slack=1)
+    return "note" if near else "inconsistent"
+
+
+def deaths_of(record: Record, where: Subgroup = OVERALL) -> int | None:
+    """Return the known deaths in a subgroup, both arms together, or an upper bound: those of the trial."""
+    events = [record.arm(arm).events for arm in ARMS]
+    known = [count for count in events if count is not None]
+    total = sum(known) if len(known) == len(events) else record.totals.events if record.totals else None
+    own = [item.n for item in record.deaths if item.where == where and item.arm is None and item.n is not None]
+    return own[0] if own and not where.is_overall else total
+
+
+def patients_of(record: Record, where: Subgroup = OVERALL) -> int | None:
+    """Return the known patients in a subgroup, both arms together; those of the trial where it is not known."""
+    counts = {item.arm: item.n for item in record.patients_count if item.where == where}
+    sizes = [record.arm(arm).patients for arm in ARMS]
+    if len(counts) == len(ARMS) and not where.is_overall:
+        return sum(counts.values())
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else record.totals.patients if record.totals else None
+
+
+def precision(record: Record) -> Iterator[Finding]:
+    """3. The standard error is not below what the deaths allow: 2 / sqrt(d), and sqrt(1/d1 + 1/d0) by arm."""
+    for ratio in ratios(record):
+        if "adjusted" not in ratio.item:
+            deaths, patients = deaths_of(record, ratio.where), patients_of(record, ratio.where)
+            if ratio.item.startswith("prognostic"):
+                patients = patients_of(record)
+            if deaths is not None or patients is not None:
+                yield _precision(record, ratio, deaths, patients)
+
+
+def _precision(record: Record, ratio: Ratio, deaths: int | None, patients: int | None) -> Finding:
+    error = ratio.standard_error()
+    needed = 4 / error[1] ** 2
+    least = _least_error(record, ratio, deaths)
+    having = ", ".join(
+        f"{count} {name}" for count, name in ((deaths, "deaths"), (patients, "patients")) if count is not None
+    )
+    return Finding(
+        "precision against deaths",
+        _precision_verdict(ratio, least, patients),
+        ratio.item,
+        f"{ratio.ci[0]} to {ratio.ci[1]}",
+        needed,
+        needed,
+        4 / error[0] ** 2,
+        f"SE at most {error[1]:.4f}: needs at least 4/SE^2 = {needed:.0f} deaths; there are {having}",
+        ratio.source,
+    )
+
+
+def _least_error(record: Record, ratio: Ratio, deaths: int | None) -> float:
+    """Return the smallest standard error that the known deaths allow."""
+    by_arm = [record.arm(arm).events for arm in ARMS]
+    if ratio.where.is_overall and all(by_arm):
+        return math.sqrt(sum(1 / count for count in by_arm if count))
+    return 2 / math.sqrt(deaths) if deaths else 0.0
+
+
+def _precision_verdict(ratio: Ratio, least: float, patients: int | None) -> Verdict:
+    if patients and ratio.standard_error()[1] < 2 / math.sqrt(patients):
+        return "impossible"
+    return judged(ratio.ci, lambda found: ratio.standard_error(found)[1] >= least)
+
+
+def level(record: Record) -> Iterator[Finding]:
+    """4. Which of 90% and 95% fits the deaths and the p-value, when only one does."""
+    for ratio in ratios(record):
+        deaths = deaths_of(record, ratio.where)
+        if ratio.item.startswith("hazard ratio") and (deaths or ratio.p):
+            fits = {level: _fits(ratio, deaths, level) for level in (0.90, 0.95)}
+            others = [level for level, fit in fits.items() if fit and level != ratio.level]
+            misread = not _fits(ratio, deaths, ratio.level) and bool(others)
+            text = "; ".join(f"{level:.0%} {'fits' if fit else 'does not fit'}" for level, fit in fits.items())
+            stated = f"{ratio.level:.0%}"
+            yield Finding(
+                "interval level",
+                "note" if misread else "ok",
+                ratio.item,
+                stated,
+                others[0] if misread else ratio.level,
+                arithmetic=f"read at {text} the deaths and the p-value; stated {stated}",
+                source=ratio.source,
+            )
+
+
+def _fits(ratio: Ratio, deaths: int | None, level: float) -> bool:
+    enough = not deaths or ratio.standard_error(level=level)[1] >= 2 / math.sqrt(deaths)
+    return enough and (ratio.p is None or _p_verdict(ratio, level) == "ok")
+
+
+def nesting(record: Record) -> Iterator[Finding]:
+    """12. Disjoint subgroups together do not need more deaths than there were."""
+    deaths = deaths_of(record)
+    subgroups = {ratio.where: ratio for ratio in ratios(record) if ratio.item.startswith("hazard ratio")}
+    inner = [ratio for where, ratio in subgroups.items() if not where.is_overall]
+    for size in (2, 3):
+        for group in combinations(inner, size):
+            if deaths and not any(a.where.overlaps(b.where) for a, b in combinations(group, 2)):
+                yield _nested(group, deaths, patients_of(record))
+
+
+def _nested(group: Sequence[Ratio], deaths: int, patients: int | None) -> Finding:
+    needed = [4 / ratio.standard_error()[1] ** 2 for ratio in group]
+    total = sum(needed)
+    verdict: Verdict = "ok" if total <= deaths else "impossible" if patients and total > patients else "inconsistent"
+    if verdict != "ok" and total - deaths <= 0.02 * deaths:
+        verdict = "note"  # within what one unit of a limit is worth
+    return Finding(
+        "subgroup nesting",
+        verdict,
+        " + ".join(ratio.item.removeprefix("hazard ratio ") for ratio in group),
+        str(deaths),
+        total,
+        arithmetic=f"disjoint subgroups need {' + '.join(f'{n:.0f}' for n in needed)} = {total:.0f} deaths of {deaths}",
+        source=group[0].source,
+    )

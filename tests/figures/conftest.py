@@ -1,0 +1,197 @@
+"""A reanalysis made of random numbers: two piecewise models and one of effects, under two priors."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from secondlook.data.reading import parse_record
+from secondlook.data.table import survival_table
+from secondlook.inference import Reanalysis
+from secondlook.inference.columns import COMPARISON, DIAGNOSTICS, ESTIMATES
+from secondlook.inference.fitting import Fit
+from secondlook.models.priors import Prior
+
+EDGES = (0.0, 12.0, 24.0, 36.0, 48.0)
+CHAINS, DRAWS, IMPUTATIONS = 4, 250, 3
+PRIORS = {"weak": Prior("weak", (0.0,), (1.0,)), "sceptical": Prior("sceptical", (0.0,), (0.3,))}
+WHOLE = {"estimate": "0.66", "ci": ["0.49", "0.88"], "label": "Everybody"}
+PRINTED = [
+    WHOLE,
+    {"estimate": "0.60", "ci": ["0.45", "0.80"], "label": "ER(+)", "where": {"er": "+"}},
+    {"estimate": "2.20", "ci": ["0.80", "6.05"], "label": "ER(-)", "where": {"er": "-"}},
+    {"estimate": "0.70", "ci": ["0.50", "0.98"], "label": "Women", "where": {"sex": "f"}},
+]
+
+
+def raw_record() -> dict:
+    landmarks = [
+        {"arm": "control", "time": 36.0, "estimate": "0.50", "ci": ["0.41", "0.59"]},
+        {"arm": "treatment", "time": 36.0, "estimate": "0.60", "ci": ["0.51", "0.68"]},
+        {"arm": "treatment", "time": 36.0, "estimate": "0.90", "where": {"er": "+"}},
+    ]
+    follow_up = [
+        {"arm": "control", "survivors_range": ["30", "44"]},
+        {"arm": "treatment", "survivors_range": ["30", "40"]},
+    ]
+    return {
+        "schema": 1,
+        "id": "made-up",
+        "title": "A trial of nothing",
+        "arms": {"control": {"label": "ST", "patients": 136}, "treatment": {"label": "LRT", "patients": 138}},
+        "survival": landmarks,
+        "follow_up": follow_up,
+        "factors": {"er": {"label": "Receptor", "levels": ["+", "-"]}, "sex": {"label": "Sex", "levels": ["f", "m"]}},
+        "hazard_ratio": PRINTED,
+        "effects_set": [{"partition": "er", "rows": ["ER(+)", "ER(-)"]}, {"partition": "sex", "rows": ["Women"]}],
+    }
+
+
+def fit(model: str, prior: str, variables: dict, edges=EDGES, shrinkage: str = "") -> Fit:
+    coords = {"chain": range(CHAINS), "draw": range(DRAWS)}
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(variables, coords=coords)})
+    return Fit(model, shrinkage, "", PRIORS[prior], tree, edges)
+
+
+def made_fits() -> tuple[Fit, ...]:
+    rng = np.random.default_rng(1)
+    plain = ("chain", "draw", "imputation")
+    shape = (CHAINS, DRAWS, IMPUTATIONS)
+
+    def curves(prior: str, middle: float) -> dict:
+        beta = {"beta": (plain, rng.normal(middle, 0.15, shape))}
+        if prior != "weak":
+            return beta
+        alpha = np.log(0.02) + rng.normal(0, 0.08, (*shape, 4))
+        return beta | {
+            "alpha": ((*plain, "interval"), alpha),
+            "alpha_step_sd": (plain, abs(rng.normal(0, 0.4, shape))),
+        }
+
+    def free(prior: str) -> dict:
+        found = curves(prior, -0.4)
+        if prior != "weak":
+            return found
+        omega = np.linspace(0.3, -0.3, 4) + rng.normal(0, 0.1, (*shape, 4))
+        sd = abs(rng.normal(0, 0.4, shape))
+        return found | {"omega": ((*plain, "interval"), omega), "omega_step_sd": (plain, sd)}
+
+    def effects(middle: float) -> dict:
+        mu = rng.normal(middle, 0.2, (CHAINS, DRAWS, 1, 3))
+        theta = mu[..., None] + rng.normal(0, 0.1, (CHAINS, DRAWS, 1, 3, 2))
+        return {"mu": ((*plain, "set"), mu), "theta": ((*plain, "set", "place"), theta)}
+
+    return (
+        *(fit("nonproportional", prior, free(prior)) for prior in PRIORS),
+        *(fit("piecewise", prior, curves(prior, middle)) for prior, middle in (("weak", -0.42), ("sceptical", -0.3))),
+        *(
+            fit("effects", prior, effects(middle), (), "half-normal")
+            for prior, middle in (("weak", -0.4), ("sceptical", -0.2))
+        ),
+    )
+
+
+def estimate(
+    fit: Fit, draws: np.ndarray, subgroup="overall", partition="", label="Hazard ratio", shrinkage=None
+) -> dict:
+    ratios = np.exp(draws).ravel()
+    lower, median, upper = np.quantile(ratios, (0.025, 0.5, 0.975))
+    return {
+        "model": fit.model,
+        "shrinkage": fit.shrinkage if shrinkage is None else shrinkage,
+        "prior": fit.prior.name,
+        "partition": partition,
+        "subgroup": subgroup,
+        "label": label,
+        "estimand": "hazard_ratio",
+        "time": np.nan,
+        "median": median,
+        "lower": lower,
+        "upper": upper,
+        "prob_benefit": (ratios < 1).mean(),
+    }
+
+
+def effect_estimates(fit: Fit) -> list[dict]:
+    theta = fit.posterior["theta"].to_numpy()
+    return [
+        estimate(fit, theta[..., 0, 0], label="Everybody", shrinkage="none"),
+        estimate(fit, theta[..., 1, 0], "er=+", "er", "ER(+)"),
+        estimate(fit, theta[..., 1, 1], "er=-", "er", "ER(-)"),
+        estimate(fit, theta[..., 2, 0], "sex=f", "sex", "Women", "none"),
+    ]
+
+
+def estimates_of(fits) -> pd.DataFrame:
+    rows = []
+    for one in fits:
+        if one.model == "piecewise":
+            rows.append(estimate(one, one.posterior["beta"].to_numpy()))
+        elif one.model == "effects":
+            rows += effect_estimates(one)
+        else:
+            ratio = estimate(one, one.posterior["beta"].to_numpy())
+            rows.append(ratio | {"estimand": "average_hazard_ratio", "time": 36.0})
+    return pd.DataFrame(rows).reindex(columns=ESTIMATES)
+
+
+def comparison_of(estimates: pd.DataFrame) -> pd.DataFrame:
+    printed = dict(zip(("overall", "er=+", "er=-", "sex=f"), PRINTED, strict=True))
+    rows = []
+    for _, row in estimates.iterrows():
+        paper = printed[row["subgroup"]]
+        published = {"published": float(paper["estimate"]), "published_level": 0.95}
+        published |= dict(zip(("published_lower", "published_upper"), map(float, paper["ci"]), strict=True))
+        names = {"posterior": "median", "posterior_lower": "lower", "posterior_upper": "upper"}
+        rows.append(row.to_dict() | published | {name: row[source] for name, source in names.items()})
+    return pd.DataFrame(rows).reindex(columns=COMPARISON)
+
+
+def diagnostics_of(fits) -> pd.DataFrame:
+    rows = [
+        {"model": one.model, "prior": one.prior.name, "imputation": number, "ess_bulk": ess, "passed": True}
+        for one in fits
+        for number, ess in enumerate((900.0, 400.0, 800.0))
+    ]
+    return pd.DataFrame(rows).reindex(columns=DIAGNOSTICS)
+
+
+def made_table() -> xr.Dataset:
+    shape = (IMPUTATIONS, 1, 2, 48)
+    patients = np.broadcast_to(np.array([136.0, 138.0]), (IMPUTATIONS, 1, 2))
+    return survival_table(
+        np.ones(shape), np.full(shape, 80.0), np.full(shape, 0.5), patients, np.arange(49.0),
+        trial="made-up", source="published", time_unit="months",
+    )  # fmt: skip
+
+
+def made(fits=None, record=None, table=True) -> Reanalysis:
+    fits = made_fits() if fits is None else fits
+    estimates = estimates_of(fits)
+    return Reanalysis(
+        record=record or parse_record(raw_record()),
+        table=made_table() if table else None,
+        fits=tuple(fits),
+        estimates=estimates,
+        comparison=comparison_of(estimates),
+        diagnostics=diagnostics_of(fits),
+        audit=pd.DataFrame(),
+        reconstruction=pd.DataFrame(),
+        run={"resolved": {"priors": {name: str(prior) for name, prior in PRIORS.items()}}, "notes": []},
+    )
+
+
+@pytest.fixture(scope="session")
+def reanalysis() -> Reanalysis:
+    return made()
+
+
+@pytest.fixture(scope="session")
+def remade():
+    """Make a reanalysis of some of the fits, such as ``remade("effects")``, perhaps with another record."""
+
+    def of(*models: str, **changes: object) -> Reanalysis:
+        record = parse_record(raw_record() | changes)
+        return made([one for one in made_fits() if one.model in models], record, table=set(models) != {"effects"})
+
+    return of
