@@ -24,7 +24,7 @@ def interval_transform(landmarks: Sequence[Survival]) -> Transform:
     nothing tells.
     """
     printed = [(item.ci[0], item.estimate, item.ci[1]) for item in landmarks if item.use and item.ci is not None]
-    usable = [numbers for numbers in printed if all(0 < number.low and number.high < 1 for number in numbers)]
+    usable = [numbers for numbers in printed if all(number.low > 0 and number.high < 1 for number in numbers)]
     misfit = {transform: sum(_asymmetry(numbers, transform) for numbers in usable) for transform in TRANSFORMS}
     return min(TRANSFORMS, key=lambda transform: misfit[transform])
 

@@ -83,7 +83,7 @@ def _title(chosen: Mapping[str, int], fits: Sequence[Fit]) -> str:
         f"{fit.posterior.sizes['imputation']}"
         for fit in fits
     ]
-    return "\n".join([*shown, "the smallest effective sample size; one line per chain;", RANKS])
+    return "\n".join([*shown, "(those with the smallest effective sample size); one line per chain;", RANKS])
 
 
 def _drawn_by_arviz(draws: xr.Dataset, width_mm: float) -> tuple[Figure, xr.Dataset]:

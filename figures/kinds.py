@@ -59,6 +59,7 @@ def draw(reanalysis: Reanalysis, kind: str, width_mm: float = WIDE) -> Figure | 
         figure = KINDS[kind](reanalysis, width_mm)
         if figure is not None:
             figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # the layout is made: saving need not make it again
         return figure
 
 

@@ -111,8 +111,7 @@ def _dress(axes: Axes, reanalysis: Reanalysis, last: float) -> None:
     axes.set_ylim(0, 1)
     axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_xlabel(f"Time since randomisation ({record.time_unit})")
-    axes.set_ylabel(f"{record.endpoint.capitalize()} (probability)")
-    axes.margins(0)
+    axes.set_ylabel(f"{record.endpoint[0].upper()}{record.endpoint[1:]} (probability)")
 
 
 def _legends(figure: Figure, axes: Axes, reanalysis: Reanalysis, models: list[str]) -> None:

@@ -8,7 +8,7 @@ k-hat exceeds 0.7 or the reweighted draws fail the gate.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,8 +75,8 @@ class Fit:
     prior
         The prior on the overall effect.
     tree
-        ArviZ `DataTree` with groups ``posterior`` and ``sample_stats``, dimensions ``(chain, draw, imputation, ...)``;
-        a reweighted posterior holds the overall effect alone.
+        ArviZ `DataTree` with groups ``posterior`` and ``sample_stats``, dimensions
+        ``(chain, draw, imputation, ...)``; a reweighted posterior holds the overall effect alone.
     edges
         Interval bounds of the model's table, empty where it has none.
     """
@@ -181,7 +181,7 @@ class _Sampled:
 def fit_tasks(
     tasks: Sequence[Task], priors: Sequence[Prior], options: Options, notify: Callable[[str], None]
 ) -> list[Result]:
-    """Fit several models under several priors; each is compiled while the one before it is sampled.
+    """Fit several models under several priors; compilation runs beside what else there is to do.
 
     Parameters
     ----------
@@ -201,17 +201,20 @@ def fit_tasks(
         try:
             for task, compiled in zip(tasks, pending, strict=True):
                 notify(f"fitting {task.model} under {', '.join(prior.name for prior in priors)}")
-                results += _fit_task(task, compiled.result(), priors, options)
+                results += _fit_task(task, compiled, priors, options)
         finally:
             compiler.shutdown(wait=False, cancel_futures=True)
     return results
 
 
-def _fit_task(task: Task, compiled: Any, priors: Sequence[Prior], options: Options) -> list[Result]:
-    """Fit one compiled model under several priors."""
+def _fit_task(task: Task, pending: Future[Any], priors: Sequence[Prior], options: Options) -> list[Result]:
+    """Fit one model, whose compilation may still be under way, under several priors."""
     primary, *others = priors
     sampled: list[_Sampled] = []
     needed = options.imputations if task.imputed else 1
+    for imputation in range(needed):
+        task.data(imputation)  # made while the model is being compiled
+    compiled = pending.result()
     while len(sampled) < needed:
         sampled += [_sampled(task, compiled, primary, options, i) for i in range(len(sampled), needed)]
         if task.imputed:

@@ -142,12 +142,10 @@ def curves_of(posterior: xr.Dataset, edges: Array) -> Curves:
     edges
         Interval bounds.
     """
-    log_ratio = posterior["beta"] + (
-        posterior["omega"] if "omega" in posterior else xr.zeros_like(posterior["alpha"])
-    )
-    control = np.exp(posterior["alpha"])
-    treatment = (control * np.exp(log_ratio)).transpose(*control.dims)
-    return Curves(edges, (control.to_numpy(), treatment.to_numpy()))
+    alpha = posterior["alpha"]
+    log_ratio = posterior["beta"] + posterior["omega"] if "omega" in posterior else posterior["beta"]
+    treatment = (alpha + log_ratio).transpose(*alpha.dims)
+    return Curves(edges, (np.exp(alpha.to_numpy()), np.exp(treatment.to_numpy())))
 
 
 def curve_quantities(curves: Curves, landmarks: Sequence[float]) -> list[tuple[Quantity, Array]]:

@@ -197,7 +197,7 @@ def _imputations(record: Record, options: Options, notes: Notes) -> Imputations 
     """Return the trial's tables; ``None``, with a note, when the record does not print enough for them."""
     notes.progress(f"rebuilding survival from {record.id}'s published numbers")
     try:
-        made = reconstruct(record, imputations=options.imputations, seed=options.seed, horizon=options.horizon)
+        made = reconstruct(record, imputations=1, seed=options.seed, horizon=options.horizon)
     except InputError as error:
         notes.add(str(error))
         return None

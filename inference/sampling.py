@@ -32,7 +32,7 @@ class Settings:
         Target acceptance rate.
     """
 
-    tune: int = 600
+    tune: int = 400
     target_accept: float = 0.99
 
 

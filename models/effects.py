@@ -11,9 +11,9 @@ Sets k of disjoint subgroups g, independent of each other; ``y`` their printed l
 
 As only ``tau^2`` matters, ``tau`` is the size of a number with either sign: no wall at 0, no long tail of its log.
 
-A single row is not shrunk towards others: its ``tau`` is 0 and ``theta`` is ``mu``. Sets of fewer rows than the widest
-are filled up with rows that carry no information. Source: Rubin 1981, J Educ Stat 6:377;
-Jones et al. 2011, Clin Trials 8:129.
+A single row is not shrunk towards others: its ``tau`` is 0 and ``theta`` is ``mu``. Sets of fewer rows than the
+widest are filled up with rows that carry no information. Source: Rubin 1981, J Educ Stat 6:377; Jones et al. 2011,
+Clin Trials 8:129.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def _chi_square(table: Table, correction: float) -> float:
 
 def fisher(table: Table) -> float:
     """Return the two-sided p-value of Fisher's exact test of a 2 by 2 table."""
-    (a, b), (c, d) = table
+    (a, b), (c, _) = table
     first, column, total = a + b, a + c, table.sum()
     possible = np.arange(max(0.0, first + column - total), min(first, column) + 1)
     logs = _log_choose(column, possible) + _log_choose(total - column, first - possible) - _log_choose(total, first)

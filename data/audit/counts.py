@@ -175,7 +175,8 @@ def _binary(endpoint: Binary) -> Iterator[Finding]:
         verdict: Verdict = "ok" if ratio.estimate.admits(exact) else "inconsistent"
         if verdict != "ok" and ratio.estimate.admits(exact, slack=1):
             verdict = "note"
-        text = f"({top.events}/{top.patients}) / ({bottom.events}/{bottom.patients}) = {exact:.2f}; printed {ratio.estimate}"
+        risks = f"({top.events}/{top.patients}) / ({bottom.events}/{bottom.patients})"
+        text = f"{risks} = {exact:.2f}; printed {ratio.estimate}"
         if verdict != "ok" and top.percent and bottom.percent and bottom.percent.value:
             text += f" (the rounded percentages give {top.percent.value / bottom.percent.value:.3g})"
         label = f"{endpoint.label}, risk ratio"

@@ -10,7 +10,7 @@ from itertools import product
 from scipy.special import ndtri
 
 from ..record import Design, Record
-from .finding import Finding
+from .finding import Finding, Verdict
 
 ROUNDINGS = ("in all", "per arm", "per arm before dropout")
 DROPOUTS = ("N / (1 - dropout)", "N x (1 + dropout)", "no dropout")
@@ -42,7 +42,8 @@ class Plan:
 
     def __str__(self) -> str:
         side = "one" if self.sided == 1 else "two"
-        return f"{self.method}, {side}-sided {self.alpha:g}, power {self.power:g}, {self.dropout}, rounded {self.rounding}"
+        error_rates = f"{side}-sided {self.alpha:g}, power {self.power:g}"
+        return f"{self.method}, {error_rates}, {self.dropout}, rounded {self.rounding}"
 
 
 def sample_size(record: Record) -> Iterator[Finding]:
@@ -59,7 +60,7 @@ def sample_size(record: Record) -> Iterator[Finding]:
     text = f"{design.test}, as stated: {sizes[0]} to {sizes[-1]} patients; printed {wanted}"
     if not agree:
         text += ". It follows from: " + ("; ".join(map(str, others)) or "no standard design")
-    verdict = "ok" if agree else "note"
+    verdict: Verdict = "ok" if agree else "note"
     printed = float(agree[0].patients if agree else sizes[0])
     yield Finding("sample size", verdict, "design", str(wanted), printed, sizes[0], sizes[-1], text, design.source)
 

@@ -240,6 +240,6 @@ def _nested(group: Sequence[Ratio], deaths: int, patients: int | None) -> Findin
         " + ".join(ratio.item.removeprefix("hazard ratio ") for ratio in group),
         str(deaths),
         total,
-        arithmetic=f"disjoint subgroups need {' + '.join(f'{n:.0f}' for n in needed)} = {total:.0f} deaths of {deaths}",
+        arithmetic=f"disjoint, they need {' + '.join(f'{n:.0f}' for n in needed)} = {total:.0f} deaths of {deaths}",
         source=group[0].source,
     )

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from scipy.special import ndtri
 
 from ..cohort import Transform
-from ..record import HazardRatio, Record, Survival
 from ..intervals import interval_transform
+from ..record import HazardRatio, Record, Survival
 from ..subgroup import Subgroup
 from .finding import Finding
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from .. import cohort as measure
 from ..cohort import Array, Cohort
+from ..intervals import interval_transform
 from ..record import ARMS, ArmId, AtRisk, FollowUp, HazardRatio, Record, Survival
 from ..subgroup import OVERALL, Subgroup
-from ..intervals import interval_transform
 from .unknowns import RealisedTable
 
 COUNT_HALF_WIDTH = 0.05  # a whole count is exact; a fractional table reproduces it to a tenth
@@ -105,9 +105,12 @@ def _deaths(record: Record) -> Iterator[Target]:
     def deaths(cohort: Cohort) -> Array:
         return cohort.deaths.sum(axis=-1)
 
-    counts = [(arm, record.arm(arm).events, record.arm(arm).source) for arm in ARMS]
-    totals = record.totals
-    for arm, events, source in counts or [(None, totals and totals.events, totals and totals.source)]:
+    counts: list[tuple[ArmId | None, int | None, str]] = [
+        (arm, record.arm(arm).events, record.arm(arm).source) for arm in ARMS
+    ]
+    if record.totals and None in [events for _, events, _ in counts]:
+        counts.append((None, record.totals.events, record.totals.source))
+    for arm, events, source in counts:
         if events is not None:
             functional = _of_cohort(deaths, arm)
             yield Target("deaths", OVERALL, arm, None, str(events), events, COUNT_HALF_WIDTH, functional, source)

@@ -99,7 +99,7 @@ class Unknowns:
     @property
     def size(self) -> int:
         """How many unknowns there are."""
-        return max(part.stop for part, _ in self._layout.values())
+        return max(int(part.stop) for part, _ in self._layout.values())
 
     def _part(self, unknowns: Array, name: str) -> Array:
         part, shape = self._layout[name]

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from secondlook import figures
 from secondlook.data.reading import parse_record
 from secondlook.data.table import survival_table
 from secondlook.inference import Reanalysis
@@ -13,7 +14,7 @@ from secondlook.inference.fitting import Fit
 from secondlook.models.priors import Prior
 
 EDGES = (0.0, 12.0, 24.0, 36.0, 48.0)
-CHAINS, DRAWS, IMPUTATIONS = 4, 250, 3
+CHAINS, DRAWS, IMPUTATIONS = 4, 160, 3
 PRIORS = {"weak": Prior("weak", (0.0,), (1.0,)), "sceptical": Prior("sceptical", (0.0,), (0.3,))}
 WHOLE = {"estimate": "0.66", "ci": ["0.49", "0.88"], "label": "Everybody"}
 PRINTED = [
@@ -184,6 +185,12 @@ def made(fits=None, record=None, table=True) -> Reanalysis:
 @pytest.fixture(scope="session")
 def reanalysis() -> Reanalysis:
     return made()
+
+
+@pytest.fixture(scope="session")
+def drawn(reanalysis):
+    """Every figure of the reanalysis, drawn once."""
+    return {kind: figures.draw(reanalysis, kind) for kind in figures.KINDS}
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from secondlook import figures
+from secondlook.figures.survival import at_risk
+
+
+@pytest.fixture(scope="module")
+def figure(drawn):
+    return drawn["survival"]
+
+
+def by_gid(artists, gid):
+    return next(artist for artist in artists if artist.get_gid() == gid)
+
+
+def posterior_survival(reanalysis, model, arm, time):
+    """Return survival before the first interval's end, by hand."""
+    fit = next(fit for fit in reanalysis.fits if (fit.model, fit.prior.name) == (model, "weak"))
+    draws = fit.posterior.isel(interval=0)
+    log_hazard = draws["alpha"] + (arm == "treatment") * (draws["beta"] + draws.get("omega", 0))
+    return np.exp(-time * np.exp(log_hazard)).to_numpy().ravel()
+
+
+@pytest.mark.parametrize("arm", ["control", "treatment"])
+def test_curves_and_bands_are_posterior_quantiles(figure, reanalysis, arm):
+    (axes,) = figure.axes
+    curve = by_gid(axes.lines, f"curve-{arm}")
+    place = 15
+    time, middle = curve.get_xdata()[place], curve.get_ydata()[place]
+    assert 0 < time < 12
+    expected = np.quantile(posterior_survival(reanalysis, "nonproportional", arm, time), (0.025, 0.5, 0.975))
+    assert middle == pytest.approx(expected[1])
+    corners = by_gid(axes.collections, f"band-{arm}").get_paths()[0].vertices
+    at_time = corners[np.isclose(corners[:, 0], time), 1]
+    np.testing.assert_allclose([at_time.min(), at_time.max()], expected[[0, 2]])
+
+
+def test_proportional_curves_stand_beside(figure, reanalysis):
+    line = by_gid(figure.axes[0].lines, "proportional-treatment")
+    survival = np.median(posterior_survival(reanalysis, "piecewise", "treatment", line.get_xdata()[15]))
+    assert line.get_ydata()[15] == pytest.approx(survival)
+
+
+def test_the_papers_landmarks_of_all_patients_stand_on_top(figure):
+    (control, treatment) = figure.axes[0].containers
+    assert [bars.lines[0].get_gid() for bars in (control, treatment)] == [
+        "landmark-control-36",
+        "landmark-treatment-36",
+    ]
+    for bars, middle, ends in ((control, 0.50, (0.41, 0.59)), (treatment, 0.60, (0.51, 0.68))):
+        point, _, (interval,) = bars.lines
+        assert point.get_ydata()[0] == pytest.approx(middle)
+        assert point.get_xdata()[0] == pytest.approx(36, abs=0.5)
+        np.testing.assert_allclose(interval.get_segments()[0][:, 1], ends)
+
+
+def test_curves_end_where_the_paper_prints_nothing_more_of_both_arms(figure):
+    assert by_gid(figure.axes[0].lines, "curve-control").get_xdata()[-1] == 40
+    assert figure.axes[0].get_xlim()[1] == pytest.approx(40, rel=0.02)
+
+
+def test_axes_have_units_and_yearly_ticks(figure):
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "Time since randomisation (months)"
+    assert axes.get_ylabel() == "Overall survival (probability)"
+    assert axes.get_xticks().tolist() == [0, 12, 24, 36]
+    assert axes.get_ylim() == (0, 1)
+
+
+def test_legends_name_arms_with_their_size_and_what_is_drawn(figure):
+    arms = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert arms == ["LRT (n = 138)", "ST (n = 136)"]
+    drawn = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert drawn[0] == "Hazard ratio free over time: median and 95% band"
+    assert drawn[1:] == ["Proportional hazards: median", "Published, with its interval"]
+
+
+def test_numbers_at_risk_are_patients_less_deaths_and_censored(figure, reanalysis):
+    np.testing.assert_allclose(at_risk(reanalysis.table, "control", np.array([0, 12, 24])), [136, 118, 100])
+    written = [text.get_text() for text in figure.axes[0].texts]
+    assert written[0] == "Number at risk (reconstructed)"
+    assert written[1:6] == ["LRT", "138", "120", "102", "84"]
+
+
+def test_the_patients_of_an_arm_come_from_the_table_where_they_are_not_printed(remade):
+    arms = {"control": {"label": "ST"}, "treatment": {"label": "LRT"}}
+    figure = figures.draw(remade("piecewise", arms=arms), "survival")
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["LRT (n = 138)", "ST (n = 136)"]
+
+
+def test_proportional_curves_have_the_bands_where_they_are_alone(remade):
+    figure = figures.draw(remade("piecewise"), "survival")
+    assert figure.legends[0].get_texts()[0].get_text() == "Proportional hazards: median and 95% band"
+
+
+def test_without_survival_table_there_are_no_curves(remade):
+    assert figures.draw(remade("effects"), "survival") is None
