@@ -137,7 +137,9 @@ class Result:
     def diagnostic_rows(self) -> pd.DataFrame:
         """Return one row per imputation and reported quantity."""
         imputations, quantities = self.diagnostics.rhat.shape
-        spread = self.draws.values.reshape(imputations, quantities, -1).std(axis=-1)
+        flat = self.draws.values.reshape(imputations, quantities, -1)
+        finite = np.isfinite(flat).all(axis=-1)
+        spread = np.where(finite, np.where(finite[..., None], flat, 0.0).std(axis=-1), np.nan)
         ess = self.diagnostics.ess_bulk
         by_imputation = {
             "imputation": np.arange(imputations),

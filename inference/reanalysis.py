@@ -70,13 +70,15 @@ class Reanalysis:
         """What could not be done and why, and what a reader must know."""
         return tuple(self.run["notes"])
 
-    def save(self, directory: str | Path) -> None:
+    def save(self, directory: str | Path, *, keep: bool = False) -> None:
         """Write everything but figures and report, replacing an earlier reanalysis as a whole.
 
         Parameters
         ----------
         directory
             Where to write; created when missing.
+        keep
+            Keep other files that are there, such as figures.
 
         Raises
         ------
@@ -85,7 +87,7 @@ class Reanalysis:
         """
         from .storage import replacing, write
 
-        with replacing(directory) as staged:
+        with replacing(directory, keep=keep) as staged:
             write(self, staged)
 
 

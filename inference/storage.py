@@ -17,6 +17,7 @@ import xarray as xr
 
 from ..data.errors import input_error
 from ..data.reading import parse_record
+from ..data.writing import write_csv
 from ..models.priors import Prior
 from .fitting import Fit
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 TABLES = ("estimates", "comparison", "diagnostics", "audit", "reconstruction")
 RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table.nc", "posterior"
 ENGINE: Final = "netcdf4"
-SIX_DIGITS = "%.6g"
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def replacing(directory: str | Path, *, keep: bool = False) -> Iterator[Path]:
         When the directory holds something else or cannot be written. What is there stays as it is.
     """
     target = Path(directory)
-    _check_replaceable(target)
+    check_replaceable(target)
     try:
         target.absolute().parent.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
@@ -68,11 +68,27 @@ def replacing(directory: str | Path, *, keep: bool = False) -> Iterator[Path]:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _check_replaceable(target: Path) -> None:
+def check_replaceable(directory: str | Path) -> None:
+    """Check that results may take a directory's place.
+
+    Parameters
+    ----------
+    directory
+        Where results shall stand.
+
+    Raises
+    ------
+    InputError
+        When it is a file, holds something other than results, or lies below a file.
+    """
+    target = Path(directory)
     if target.exists() and not target.is_dir():
         raise input_error("--out", "", str(target), "is a file; give a directory")
     if target.is_dir() and any(target.iterdir()) and not (target / RUN).exists():
         raise input_error("--out", "", str(target), "holds something other than results; give an empty directory")
+    parent = next(folder for folder in target.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise input_error("--out", "", str(target), f"cannot be written: {parent.name} is not a writable directory")
 
 
 def _umask() -> int:
@@ -109,11 +125,6 @@ def write(reanalysis: Reanalysis, directory: Path) -> None:
     record = reanalysis.record.model_dump(mode="json", by_alias=True)
     _write_json(record, directory / RECORD)
     _write_json(reanalysis.run, directory / RUN)
-
-
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table: UTF-8, header, six significant digits, empty for not applicable."""
-    frame.to_csv(path, index=False, float_format=SIX_DIGITS, encoding="utf-8", lineterminator="\n")
 
 
 def _write_json(content: Mapping[str, Any], path: Path) -> None:

@@ -1,0 +1,48 @@
+"""The command `audit`. Neither PyMC nor lifelines is imported: an audit takes a second or two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..data import load_record
+from ..data.audit import audit as audited
+from ..data.audit import findings_frame
+from . import printing
+from .main import BUG, DONE
+from .writing import new_file
+
+MF07_01 = "mf07-01"
+CONTRADICTIONS = ("inconsistent", "impossible")
+
+
+def audit(
+    trial: str = MF07_01,
+    /,
+    *,
+    strict: Annotated[bool, Parameter(negative=())] = False,
+    out: Path | None = None,
+) -> int:
+    """Check whether a paper's numbers can be right.
+
+    Every check prints its arithmetic and a verdict: ok, note, inconsistent or impossible. Rounding is honoured.
+    Exits with 0 whatever it finds, unless --strict is given.
+
+    Parameters
+    ----------
+    trial
+        Id of a built-in trial, or path of a .toml record.
+    strict
+        Exit with 1 when a number is inconsistent or impossible.
+    out
+        Directory to write audit.csv to: every check with its numbers, also those that are in order.
+    """
+    record = load_record(trial)
+    findings = findings_frame(record, audited(record))
+    if out is not None:
+        with new_file(out / "audit.csv") as path:
+            findings.to_csv(path, index=False, float_format="%.6g", encoding="utf-8", lineterminator="\n")
+    printing.audit(record, findings, out)
+    return BUG if strict and findings["verdict"].isin(CONTRADICTIONS).any() else DONE

@@ -1,0 +1,116 @@
+"""The program `secondlook`: its commands, what it does with errors, and what it exits with.
+
+=====  ===========================================================================
+exit   meaning
+=====  ===========================================================================
+0      done
+1      a bug (with a traceback), or ``audit --strict`` found a contradiction
+2      bad usage or bad input: every problem on a line of its own on stderr
+3      the diagnostics gate failed; everything is written
+130    interrupted
+=====  ===========================================================================
+
+Commands are named by their place, so that the help of the whole program imports none of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from cyclopts import App, CycloptsError
+
+DONE, BUG, BAD_INPUT, FAILED_DIAGNOSTICS, INTERRUPTED = 0, 1, 2, 3, 130
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG})
+
+HELP = """A Bayesian second look at a published two-arm survival trial.
+
+Rebuilds the survival data from the numbers that a paper prints, fits Bayesian survival models to them, and reports
+the posterior probability of benefit beside the paper's own hazard ratios. Hazard ratios are treatment over control:
+below 1 favours treatment. TRIAL is a built-in trial's id (see 'secondlook trials') or the path of a .toml record."""
+
+COMMANDS = {
+    "reanalyse": ("reanalysing:reanalyse", "Reanalyse a trial: every model, prior, table and figure."),
+    "audit": ("auditing:audit", "Check whether a paper's numbers can be right."),
+    "reconstruct": ("rebuilding:reconstruct", "Rebuild survival data from published numbers."),
+    "fit": ("reanalysing:fit", "Fit one model under one prior, into a directory of results."),
+    "compare": ("results:compare", "Print published, Cox and posterior hazard ratios side by side."),
+    "plot": ("results:plot", "Draw a figure from saved results."),
+    "trials": ("records:trials", "List the built-in trials."),
+    "show": ("records:show", "Print everything that a trial's record holds."),
+    "new": ("records:new", "Write a commented record to fill in."),
+    "schema": ("records:schema", "Print the JSON schema of a record, for editors."),
+}
+
+
+def application() -> App:
+    """Return the program with its commands, none of them imported."""
+    app = App(name="secondlook", help=HELP, version=lambda: version("secondlook"), help_format="plaintext")
+    for order, (name, (place, help_line)) in enumerate(COMMANDS.items()):
+        app.command(f"{__package__}.{place}", name=name, help=help_line, sort_key=order)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments
+        Command line without the program's name; the process's own by default.
+
+    Returns
+    -------
+    int
+        What to exit with.
+    """
+    app = application()
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+
+    def run() -> int:
+        code = app(
+            tokens,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+        sys.stdout.flush()
+        return code if isinstance(code, int) else DONE
+
+    return _answered(run)
+
+
+def _answered(run: Callable[[], int]) -> int:
+    """Run a command; say what is wrong with its input rather than show where that was noticed."""
+    try:
+        return run()
+    except KeyboardInterrupt:
+        return _complain(["interrupted"], INTERRUPTED)
+    except CycloptsError as error:
+        return _complain([f"{error} See 'secondlook --help'."], BAD_INPUT)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        return _complain([f"{error.filename or 'output'}: cannot be written ({error.strerror})"], BAD_INPUT)
+    except ValueError as error:
+        from ..data import InputError
+
+        if not isinstance(error, InputError):
+            raise
+        return _complain([str(problem) for problem in error.problems], BAD_INPUT)
+
+
+def _complain(problems: Sequence[str], code: int) -> int:
+    for problem in problems:
+        print("error:", " ".join(problem.splitlines()), file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The command `reconstruct`."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..data import InputError, load_record
+from ..data import reconstruction as library
+from ..data.errors import input_error
+from ..data.table import patient_rows
+from ..inference import Options
+from ..inference.merging import check_same_record, write_reconstruction
+from ..inference.storage import replacing, write_csv
+from . import printing
+from .auditing import MF07_01
+from .options import seed_and_imputations
+from .terminal import Progress
+from .writing import new_file
+
+
+def reconstruct(
+    trial: str = MF07_01,
+    /,
+    *,
+    out: Path,
+    partition: str | None = None,
+    patients_out: Path | None = None,
+    seed: int = 1,
+    imputations: int = 20,
+    quiet: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Rebuild survival data from published numbers.
+
+    Writes reconstruction.csv (every published number beside what the rebuilt data make of it) and table.nc (deaths
+    and person-time by arm and month, one data set per imputation).
+
+    Parameters
+    ----------
+    trial
+        Id of a built-in trial, or path of a .toml record.
+    out
+        Directory to write to: a new one, or results of the same record, whose other files are kept.
+    partition
+        Not available yet: only whole arms can be rebuilt.
+    patients_out
+        File to write the patients of one rebuilt data set to: CSV with columns time, event (1 death, 0 censored)
+        and arm (control, treatment).
+    seed
+        Seed of everything random: the same seed gives the same numbers.
+    imputations
+        How many data sets to rebuild.
+    quiet
+        Print no progress and no notes to stderr.
+    """
+    if problems := list(seed_and_imputations(seed, imputations)):
+        raise InputError(problems)
+    if partition is not None:
+        raise input_error("--partition", "", partition, "only whole arms can be rebuilt yet; leave it out")
+    record = load_record(trial)
+    options = Options(seed=seed, imputations=imputations)
+    patients = new_file(patients_out) if patients_out else nullcontext()
+    with Progress(quiet) as progress, replacing(out, keep=True) as staged, patients as patients_file:
+        check_same_record(staged, record, out)
+        progress(f"rebuilding survival from {record.id}'s published numbers")
+        made = library.reconstruct(record, imputations=imputations, seed=seed)
+        write_reconstruction(made, options, staged)
+        if patients_file is not None:
+            write_csv(patient_rows(made.table), patients_file)
+    printing.reconstruction(made)
+    printing.files([out / "reconstruction.csv", out / "table.nc", *([patients_out] if patients_out else [])])

@@ -1,0 +1,45 @@
+"""The commands that show and make records: `trials`, `show`, `new`, `schema`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..data import load_record
+from ..data.describe import describe_record, describe_trials, json_schema, write_template
+from . import printing
+
+
+def trials() -> None:
+    """List the built-in trials."""
+    printing.trials(describe_trials())
+
+
+def show(trial: str, /) -> None:
+    """Print everything that a trial's record holds.
+
+    Every number stands as the paper prints it, with its place in the paper; what only the audit reads is marked.
+
+    Parameters
+    ----------
+    trial
+        Id of a built-in trial, or path of a .toml record.
+    """
+    printing.sections(describe_record(load_record(trial)))
+
+
+def new(file: Path, /) -> None:
+    """Write a commented record to fill in.
+
+    Parameters
+    ----------
+    file
+        Where to write it: a new name that ends in .toml.
+    """
+    write_template(file)
+    printing.line(f"Wrote {file}. Fill it in, then check it: secondlook audit {file}")
+
+
+def schema() -> None:
+    """Print the JSON schema of a record, for editors."""
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))

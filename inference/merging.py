@@ -1,0 +1,169 @@
+"""Adding to a directory of results: what has the same key is replaced, everything else is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from ..data import Record
+from ..data.errors import input_error
+from ..data.reconstruction import Reconstruction
+from .options import Options
+from .reanalysis import Reanalysis
+from .storage import ENGINE, RECORD, RUN, TABLE, _read_csv, _read_json, _write_json, write, write_csv
+from .versions import record_hash, run_facts
+
+_FIT: Final = ("model", "shrinkage", "prior", "partition")
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "estimates": ("source", "endpoint", *_FIT, "subgroup", "reference", "label", "estimand", "time"),
+    "comparison": (*_FIT, "subgroup"),
+    "diagnostics": _FIT,  # a fit's diagnostics belong together: it may have had more imputations before
+}
+
+
+def check_same_record(directory: Path, record: Record, name: str | Path = "") -> None:
+    """Refuse results of another trial, or of another version of the record.
+
+    Parameters
+    ----------
+    directory
+        Directory of results; an empty or missing one is fine.
+    record
+        The record that results shall be added for.
+    name
+        What messages call the directory.
+
+    Raises
+    ------
+    InputError
+        When the directory's ``run.json`` names another trial or record, or cannot be read.
+    """
+    path = directory / RUN
+    if not path.exists():
+        return
+    run = _read_run(path)
+    place = str(name or directory)
+    if run["trial"] != record.id:
+        allowed = f"holds results of this trial; give another directory for those of {record.id}"
+        raise input_error(place, "", str(run["trial"]), allowed)
+    if run["record_sha256"] != record_hash(record):
+        allowed = f"holds results of another version of {record.id}'s record; give another directory"
+        raise input_error(place, "", None, allowed)
+
+
+def merge(reanalysis: Reanalysis, directory: Path) -> None:
+    """Add a reanalysis to an existing directory, which may hold results of the same record.
+
+    Rows with the same key are replaced, others kept, in their order; so are posteriors, by name. Audit and table are
+    those of the new run, where it has a table.
+
+    Parameters
+    ----------
+    reanalysis
+        What to add.
+    directory
+        Where; give a copy (`storage.replacing` with ``keep``), so that a failure harms nothing.
+
+    Raises
+    ------
+    InputError
+        When what is there is of another trial or record, or cannot be read.
+    """
+    check_same_record(directory, reanalysis.record)
+    frames = {
+        name: merged(_present(directory / f"{name}.csv"), getattr(reanalysis, name), keys)
+        for name, keys in KEYS.items()
+    }
+    sheet = reanalysis.reconstruction
+    if sheet.empty:
+        before = _present(directory / "reconstruction.csv")
+        sheet = sheet if before is None else before
+    run = _merged_run(directory / RUN, reanalysis.run, [fit.name for fit in reanalysis.fits])
+    write(replace(reanalysis, **frames, reconstruction=sheet, run=run), directory)
+
+
+def merged(old: pd.DataFrame | None, new: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:
+    """Return the rows of both tables; where keys are the same, those of the new one.
+
+    Parameters
+    ----------
+    old
+        What is there, if anything.
+    new
+        What is added.
+    keys
+        Columns that identify a row.
+    """
+    if old is None or old.empty:
+        return new
+    names = list(keys)
+    replaced = pd.MultiIndex.from_frame(_comparable(new[names]))
+    kept = old[~pd.MultiIndex.from_frame(_comparable(old[names])).isin(replaced)]
+    return pd.concat([kept, new], ignore_index=True) if len(kept) else new
+
+
+def _comparable(keys: pd.DataFrame) -> pd.DataFrame:
+    """Return keys as text, the same for a number whether it was computed or read back."""
+    return keys.map(lambda value: "" if pd.isna(value) else f"{value:.6g}" if isinstance(value, float) else str(value))
+
+
+def _present(path: Path) -> pd.DataFrame | None:
+    return _read_csv(path) if path.exists() else None
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    run = _read_json(path)
+    if not isinstance(run, dict) or not {"trial", "record_sha256"} <= run.keys():
+        raise input_error(str(path), "", None, "was not written by secondlook")
+    return run
+
+
+def _merged_run(path: Path, new: Mapping[str, Any], fits: Iterable[str]) -> dict[str, Any]:
+    """Return the new run's facts with what the old one resolved and noted about other fits."""
+    if not path.exists():
+        return dict(new)
+    old = _read_run(path)
+    stale = tuple(start for name in fits for start in (f"{name} fails", f"{name}:"))
+    notes = [note for note in old.get("notes", []) if not note.startswith(stale)]
+    return {
+        **new,
+        "resolved": _merged_facts(old.get("resolved", {}), new["resolved"], set(fits)),
+        "notes": list(dict.fromkeys([*notes, *new["notes"]])),
+    }
+
+
+def _merged_facts(old: Mapping[str, Any], new: Mapping[str, Any], fits: set[str]) -> dict[str, Any]:
+    tables = {name: {**old[name], **new[name]} for name in new if isinstance(new[name], dict) and name in old}
+    reweighted = sorted({*old.get("reweighted", []), *new.get("reweighted", [])} - (fits - {*new.get("reweighted", [])}))
+    acceptance = new.get("reconstruction_acceptance") or old.get("reconstruction_acceptance")
+    return {**old, **new, **tables, "reweighted": reweighted, "reconstruction_acceptance": acceptance}
+
+
+def write_reconstruction(made: Reconstruction, options: Options, directory: Path) -> None:
+    """Add a reconstruction to an existing directory, which may hold results of the same record.
+
+    Parameters
+    ----------
+    made
+        What to write: its fit sheet and table.
+    options
+        What it was made with.
+    directory
+        Where; files of the same names are replaced, others kept.
+
+    Raises
+    ------
+    InputError
+        When what is there is of another trial or record, or cannot be read.
+    """
+    check_same_record(directory, made.record)
+    write_csv(made.fit_sheet, directory / "reconstruction.csv")
+    made.table.to_netcdf(directory / TABLE, engine=ENGINE)
+    _write_json(made.record.model_dump(mode="json", by_alias=True), directory / RECORD)
+    facts = run_facts(made.record, options, {"reconstruction_acceptance": made.acceptance_rate}, [])
+    _write_json(json.loads(json.dumps(_merged_run(directory / RUN, facts, []))), directory / RUN)
