@@ -1,224 +1,155 @@
-"""What the commands say: results to standard output, progress and notes to standard error."""
+"""Results as text for people: tables that wrap and lose nothing when piped."""
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+import pandas as pd
+from rich import box
+from rich.padding import Padding
 from rich.table import Table
 
-if TYPE_CHECKING:
-    import pandas as pd
+from ..data import Record
+from ..data.audit import VERDICTS
+from ..data.describe import Section, TrialSummary
+from .terminal import console
 
-    from ..data import Record
-    from ..data.audit import Finding
-    from ..data.describe import Section, TrialSummary
-    from ..data.reconstruction import Reconstruction
-    from ..inference import Reanalysis
-
-PIPED_WIDTH = 120
-STYLES = {"impossible": "bold red", "inconsistent": "red", "note": "yellow", "ok": "green"}
+NUMERIC = frozenset({"n", "p", "events", "control", "treatment", "both"})
 
 
-def console() -> Console:
-    """Return the console of standard output; 120 columns wide when it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
+def line(text: str = "") -> None:
+    """Print a line of text."""
+    console().print(text, soft_wrap=True)
 
 
-def notifier(quiet: bool) -> Callable[[str], None]:
-    """Return what is told about progress: notes always, the rest only to a terminal, nothing when quiet."""
-
-    def tell(message: str) -> None:
-        if not quiet and (sys.stderr.isatty() or message.startswith("note:")):
-            print(message, file=sys.stderr, flush=True)
-
-    return tell
+def paragraph(text: str) -> None:
+    """Print text that wraps."""
+    console().print(text)
 
 
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> Table:
-    """Return a table whose last ``numbers`` columns are numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
-    for index, column in enumerate(columns):
-        right = index >= len(columns) - numbers
-        table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right)
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _rows(frame: pd.DataFrame) -> Iterator[Any]:
-    """Yield a table's rows; their cells have no common type."""
-    return frame.itertuples()
-
-
-def _number(value: Any, digits: int = 2) -> str:
-    import math
-
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return "not reached" if math.isinf(value) else f"{value:.{digits}f}"
-
-
-def _interval(middle: float, lower: float, upper: float, digits: int = 2) -> str:
-    if not _number(middle):
-        return ""
-    limits = f" ({_number(lower, digits)} to {_number(upper, digits)})" if _number(lower) else ""
-    return _number(middle, digits) + limits
-
-
-def _probability(value: float) -> str:
-    if not _number(value):
-        return ""
-    return ">0.999" if value > 0.999 else "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def reanalysis(found: Reanalysis, directory: Path) -> None:
-    """Print what a reanalysis found: the headline, the landmarks, subgroups, comparison, audit and gate."""
+def heading(text: str) -> None:
+    """Print the title of what follows."""
     out = console()
-    record, estimates = found.record, found.estimates
-    out.print(f"[bold]{record.title}[/bold]")
-    treatment, control = record.arms.treatment.label, record.arms.control.label
-    out.print(f"{record.endpoint}; hazard ratios are {treatment} over {control}\n")
-    whole = estimates[(estimates["subgroup"] == "overall") & (estimates["partition"] == "")]
-    ratios = whole[whole["estimand"].isin(["hazard_ratio", "average_hazard_ratio"])]
-    _ratios(out, "Overall hazard ratio", ratios, ["model", "label", "prior"])
-    first = next(iter(found.run["resolved"]["priors"]), "weak")
-    primary = estimates[estimates["prior"] == first]
-    differences = primary[primary["estimand"].isin(["survival_difference", "rmst_difference", "median_difference"])]
-    _differences(out, f"{treatment} minus {control}, prior {first}", differences)
-    subgroups = primary[(primary["partition"] != "") & (primary["estimand"] == "hazard_ratio")]
-    _ratios(out, f"Subgroups, prior {first}", subgroups, ["partition", "label", "shrinkage"])
-    _comparison(out, found.comparison[found.comparison["prior"] == first])
-    verdicts = Counter(found.audit["verdict"])
-    out.print("Audit: " + ", ".join(f"{verdicts[name]} {name}" for name in STYLES if verdicts[name]))
-    for row in found.audit[found.audit["verdict"].isin(["impossible", "inconsistent"])].itertuples():
-        out.print(f"  {row.verdict}: {row.item}: {row.arithmetic}")
-    gate(out, found)
-    out.print(f"Results are in {directory}")
+    out.print()
+    out.print(text, style="bold")
 
 
-def fit(found: Reanalysis, directory: Path) -> None:
-    """Print what one fit found."""
-    out = console()
-    ratios = found.estimates[found.estimates["estimand"].isin(["hazard_ratio", "average_hazard_ratio"])]
-    _ratios(out, "Hazard ratios", ratios, ["model", "label", "prior"])
-    differences = found.estimates[found.estimates["estimand"].str.endswith("_difference")]
-    _differences(out, "Treatment minus control", differences)
-    gate(out, found)
-    out.print(f"Results are in {directory}")
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = ()) -> None:
+    """Print a table; columns without any text are left out.
+
+    Parameters
+    ----------
+    columns
+        Names of the columns.
+    rows
+        Text by row and column.
+    right
+        Columns that are aligned to the right.
+    """
+    cells = [list(row) for row in rows]
+    shown = [index for index in range(len(columns)) if any(row[index] for row in cells)]
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for index in shown:
+        side = "right" if columns[index] in set(right) else "left"
+        drawn.add_column(columns[index], justify=side, overflow="fold")  # type: ignore[arg-type]
+    for row in cells:
+        drawn.add_row(*(row[index] for index in shown))
+    console().print(Padding(drawn, (0, 0, 0, 2)))
 
 
-def gate(out: Console, found: Reanalysis) -> None:
-    """Print the verdict of the diagnostics gate."""
-    worst = found.estimates["rhat"].max()
-    least = found.estimates[["ess_bulk", "ess_tail"]].min().min()
-    divergences = int(found.diagnostics["divergences"].max())
-    text = f"largest R-hat {worst:.4f}, least ESS {least:.0f}, divergences {divergences}"
-    if found.passed:
-        out.print(f"Diagnostics: [green]passed[/green] ({text})")
-    else:
-        failed = sorted(set(found.diagnostics.loc[~found.diagnostics["passed"], "quantity"]))
-        out.print(f"Diagnostics: [bold red]FAILED[/bold red] ({text}): {', '.join(failed)}")
+def files(paths: Iterable[Path]) -> None:
+    """Print where files are."""
+    for path in paths:
+        line(f"Wrote {path}")
 
 
-def _ratios(out: Console, title: str, rows: pd.DataFrame, names: Sequence[str]) -> None:
-    lines = [
-        [
-            *(str(getattr(row, name)) for name in names),
-            _interval(row.median, row.lower, row.upper),
-            *map(_probability, (row.prob_benefit, row.prob_meaningful, row.prob_harm)),
-        ]
-        for row in _rows(rows)
+# --- numbers ------------------------------------------------------------------------------------------------------
+
+
+def probability(value: float) -> str:
+    """Return a probability with three decimals, never as a certainty."""
+    if pd.isna(value):
+        return ""
+    return "< 0.001" if value < 0.0005 else "> 0.999" if value > 0.9995 else f"{value:.3f}"
+
+
+def with_interval(value: float, lower: float, upper: float, digits: int = 2) -> str:
+    """Return ``0.66 (0.49 to 0.88)``; empty for no value."""
+    if pd.isna(value):
+        return ""
+    if pd.isna(lower):
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} ({lower:.{digits}f} to {upper:.{digits}f})"
+
+
+def percentage(row: pd.Series) -> str:
+    """Return an estimate of a probability, or of a difference between two, in percent."""
+    return with_interval(*(100 * float(row[name]) for name in ("median", "lower", "upper")), digits=1)
+
+
+# --- records ------------------------------------------------------------------------------------------------------
+
+
+def trials(summaries: Iterable[TrialSummary]) -> None:
+    """Print a line for each trial."""
+    columns = ("Id", "Title", "Endpoint", "Patients", "Events", "Source", "Hazard ratio")
+    rows = [
+        (one.id, one.title, one.endpoint, _whole(one.patients), _whole(one.events), one.source, one.hazard_ratio)
+        for one in summaries
     ]
-    if lines:
-        columns = [*names, "hazard ratio (95%)", "P(benefit)", "P(meaningful)", "P(harm)"]
-        out.print(_table(title, columns, lines, numbers=4), "")
+    table(columns, rows, right=("Patients", "Events"))
 
 
-def _differences(out: Console, title: str, rows: pd.DataFrame) -> None:
-    lines = [
-        [str(row.label), str(row.model), _interval(row.median, row.lower, row.upper), _probability(row.prob_benefit)]
-        for row in _rows(rows.sort_values(["label", "model"]))
-    ]
-    if lines:
-        out.print(_table(title, ["", "model", "difference (95%)", "P(benefit)"], lines, numbers=2), "")
+def _whole(number: int | None) -> str:
+    return "" if number is None else str(number)
 
 
-def comparison(found: Reanalysis) -> None:
-    """Print published, Cox and posterior hazard ratios of every fit."""
-    _comparison(console(), found.comparison)
+def sections(parts: Iterable[Section]) -> None:
+    """Print titled tables."""
+    for part in parts:
+        heading(part.title)
+        table(part.columns, part.rows, right=NUMERIC)
 
 
-def _comparison(out: Console, rows: pd.DataFrame) -> None:
-    lines = [
-        [
-            str(row.label),
-            f"{row.model}, {row.prior}",
-            _interval(row.published, row.published_lower, row.published_upper),
-            _interval(row.cox, row.cox_lower, row.cox_upper),
-            _interval(row.posterior, row.posterior_lower, row.posterior_upper),
-        ]
-        for row in _rows(rows)
-    ]
-    columns = ["", "posterior of", "published", "Cox on the table", "posterior"]
-    out.print(_table("Hazard ratios compared", columns, lines, numbers=3))
-    withheld = rows["withheld"].dropna()
-    if len(withheld):
-        out.print(f"With the overall hazard ratio withheld, the other numbers predict {withheld.iloc[0]:.3f}")
-    out.print("")
+# --- audit --------------------------------------------------------------------------------------------------------
 
 
-def audit(record: Record, findings: Sequence[Finding]) -> None:
-    """Print what an audit found, with the arithmetic."""
-    out = console()
-    counts: Counter[str] = Counter(finding.verdict for finding in findings)
-    out.print(f"[bold]{record.title}[/bold]")
-    for verdict, style in STYLES.items():
-        chosen = [finding for finding in findings if finding.verdict == verdict]
-        if verdict == "ok" or not chosen:
-            continue
-        table = _table("", ["check", "item", "arithmetic"], [])
-        for finding in chosen:
-            table.add_row(finding.check, finding.item, finding.arithmetic)
-        out.print(f"\n[{style}]{verdict}[/{style}]", table)
-    out.print(
-        f"\n{len(findings)} items checked: " + ", ".join(f"{counts[name]} {name}" for name in STYLES if counts[name])
+def audit(record: Record, findings: pd.DataFrame, directory: Path | None) -> None:
+    """Print an audit: verdicts by check, and the arithmetic of all that is not in order."""
+    paragraph(f"Audit of {record.id}: {record.title}")
+    heading("Checks")
+    counted = pd.crosstab(findings["check"], findings["verdict"]).reindex(
+        index=findings["check"].unique(), columns=list(VERDICTS), fill_value=0
     )
+    rows = [(str(check), *(str(n) if n else "" for n in counts)) for check, counts in _rows_of(counted)]
+    total = counted.sum()
+    rows.append(("all", *(str(total[verdict]) for verdict in VERDICTS)))
+    table(("Check", *VERDICTS), rows, right=VERDICTS)
+    notable = findings[findings["verdict"] != "ok"]
+    if notable.empty:
+        paragraph("Every number that can be checked is in order.")
+    for verdict in reversed(VERDICTS[1:]):
+        findings_of(notable[notable["verdict"] == verdict], verdict)
+    if directory is not None:
+        line()
+        files([directory / "audit.csv"])
+    else:
+        line()
+        paragraph(f"All checks with their numbers: secondlook audit {record.id} --out DIR")
 
 
-def reconstruction(made: Reconstruction) -> None:
-    """Print a fit sheet."""
-    rows = [
-        [
-            f"{row.item} {row.arm} {_number(row.time, 0)}".strip(),
-            str(row.printed or "").replace("nan", ""),
-            f"{row.reproduced:.4g}",
-            _number(row.half_widths_off),
-            "used" if row.used else "predicted",
-        ]
-        for row in _rows(made.fit_sheet)
-    ]
+def _rows_of(counted: pd.DataFrame) -> Iterable[tuple[object, list[int]]]:
+    return ((index, [int(number) for number in row]) for index, row in zip(counted.index, counted.to_numpy()))
+
+
+def findings_of(findings: pd.DataFrame, verdict: str) -> None:
+    """Print findings of one verdict, each with its arithmetic below it."""
+    if findings.empty:
+        return
+    heading(f"{verdict.capitalize()}: {len(findings)}")
     out = console()
-    columns = ["number", "printed", "reproduced", "half-widths off", ""]
-    out.print(_table(f"{made.record.id}: fit sheet", columns, rows, numbers=4))
-    out.print(f"{len(made.draws)} imputations, {made.acceptance_rate:.0%} of the draws accepted")
-
-
-def trials(summaries: Sequence[TrialSummary]) -> None:
-    """Print the built-in trials."""
-    rows = [
-        [item.id, item.title, item.endpoint, str(item.patients or ""), str(item.events or ""), item.hazard_ratio]
-        for item in summaries
-    ]
-    console().print(_table("", ["id", "title", "endpoint", "patients", "events", "hazard ratio"], rows, numbers=3))
-
-
-def sections(found: Sequence[Section]) -> None:
-    """Print a record, section by section."""
-    out = console()
-    for section in found:
-        out.print(_table(section.title, section.columns, section.rows), "")
+    for row in findings.itertuples():
+        source = f" [{row.source}]" if row.source else ""
+        out.print(Padding(f"{row.item} ({row.check}){source}", (0, 0, 0, 2)))
+        out.print(Padding(str(row.arithmetic), (0, 0, 0, 6)))
