@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from ..data import load_record
 from ..data.audit import audit as audited
 from ..data.audit import findings_frame
+from ..data.writing import write_csv
 from . import printing
 from .main import BUG, DONE
 from .writing import new_file
@@ -43,6 +44,6 @@ def audit(
     findings = findings_frame(record, audited(record))
     if out is not None:
         with new_file(out / "audit.csv") as path:
-            findings.to_csv(path, index=False, float_format="%.6g", encoding="utf-8", lineterminator="\n")
+            write_csv(findings, path)
     printing.audit(record, findings, out)
     return BUG if strict and findings["verdict"].isin(CONTRADICTIONS).any() else DONE

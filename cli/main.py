@@ -26,11 +26,13 @@ from cyclopts import App, CycloptsError
 DONE, BUG, BAD_INPUT, FAILED_DIAGNOSTICS, INTERRUPTED = 0, 1, 2, 3, 130
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG})
 
-HELP = """A Bayesian second look at a published two-arm survival trial.
-
-Rebuilds the survival data from the numbers that a paper prints, fits Bayesian survival models to them, and reports
-the posterior probability of benefit beside the paper's own hazard ratios. Hazard ratios are treatment over control:
-below 1 favours treatment. TRIAL is a built-in trial's id (see 'secondlook trials') or the path of a .toml record."""
+HELP = (
+    "A Bayesian second look at a published two-arm survival trial.\n\n"
+    "Rebuilds the survival data from the numbers that a paper prints, fits Bayesian survival models to them, and "
+    "reports the posterior probability of benefit beside the paper's own hazard ratios. Hazard ratios are treatment "
+    "over control: below 1 favours treatment. TRIAL is a built-in trial's id (see 'secondlook trials') or the path "
+    "of a .toml record."
+)
 
 COMMANDS = {
     "reanalyse": ("reanalysing:reanalyse", "Reanalyse a trial: every model, prior, table and figure."),

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich import box
+from rich.console import JustifyMethod
 from rich.padding import Padding
 from rich.table import Table
 
-from ..data import Record
+from ..data import ARMS, Record
 from ..data.audit import VERDICTS
 from ..data.describe import Section, TrialSummary
 from .terminal import console
 
+if TYPE_CHECKING:
+    from ..data.reconstruction import Reconstruction
+    from ..data.record import Survival
+    from ..inference import Reanalysis
+
+GAP = 2  # between columns
 NUMERIC = frozenset({"n", "p", "events", "control", "treatment", "both"})
 
 
@@ -49,13 +58,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Itera
     """
     cells = [list(row) for row in rows]
     shown = [index for index in range(len(columns)) if any(row[index] for row in cells)]
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    for index in shown:
-        side = "right" if columns[index] in set(right) else "left"
-        drawn.add_column(columns[index], justify=side, overflow="fold")  # type: ignore[arg-type]
+    out = console()
+    words = [max(map(_longest_word, (columns[index], *(row[index] for row in cells)))) for index in shown]
+    unbroken = sum(words) + GAP * len(words) <= out.width
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
+    for index, word in zip(shown, words, strict=True):
+        side: JustifyMethod = "right" if columns[index] in set(right) else "left"
+        drawn.add_column(columns[index], justify=side, overflow="fold", min_width=word if unbroken else None)
     for row in cells:
         drawn.add_row(*(row[index] for index in shown))
-    console().print(Padding(drawn, (0, 0, 0, 2)))
+    out.print(drawn)
+
+
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
 
 
 def files(paths: Iterable[Path]) -> None:
@@ -75,17 +91,18 @@ def probability(value: float) -> str:
 
 
 def with_interval(value: float, lower: float, upper: float, digits: int = 2) -> str:
-    """Return ``0.66 (0.49 to 0.88)``; empty for no value."""
+    """Return ``0.66 (0.49-0.88)``, ``0.05 (-0.10 to 0.20)``, or what there is of it."""
     if pd.isna(value):
         return ""
     if pd.isna(lower):
         return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} ({lower:.{digits}f} to {upper:.{digits}f})"
+    between = " to " if lower < 0 else "-"
+    return f"{value:.{digits}f} ({lower:.{digits}f}{between}{upper:.{digits}f})"
 
 
 def percentage(row: pd.Series) -> str:
     """Return an estimate of a probability, or of a difference between two, in percent."""
-    return with_interval(*(100 * float(row[name]) for name in ("median", "lower", "upper")), digits=1)
+    return with_interval(*(100 * float(row[name]) for name in ("median", "lower", "upper")), digits=0)
 
 
 # --- records ------------------------------------------------------------------------------------------------------
@@ -140,7 +157,7 @@ def audit(record: Record, findings: pd.DataFrame, directory: Path | None) -> Non
 
 
 def _rows_of(counted: pd.DataFrame) -> Iterable[tuple[object, list[int]]]:
-    return ((index, [int(number) for number in row]) for index, row in zip(counted.index, counted.to_numpy()))
+    return ((index, list(map(int, row))) for index, row in zip(counted.index, counted.to_numpy(), strict=True))
 
 
 def findings_of(findings: pd.DataFrame, verdict: str) -> None:
@@ -151,5 +168,292 @@ def findings_of(findings: pd.DataFrame, verdict: str) -> None:
     out = console()
     for row in findings.itertuples():
         source = f" [{row.source}]" if row.source else ""
-        out.print(Padding(f"{row.item} ({row.check}){source}", (0, 0, 0, 2)))
-        out.print(Padding(str(row.arithmetic), (0, 0, 0, 6)))
+        out.print(Padding(f"{row.item} ({row.check}){source}", (0, 0, 0, 2), expand=False))
+        out.print(Padding(str(row.arithmetic), (0, 0, 0, 6), expand=False))
+
+
+# --- reanalysis ---------------------------------------------------------------------------------------------------
+
+PROBABILITIES = ("P(benefit)", "P(HR < {benefit_threshold:.2f})", "P(HR > {harm_threshold:.2f})")
+NOT_PROPORTIONAL = "nonproportional"
+EVERYBODY = "overall"
+
+
+def reanalysis(result: Reanalysis, directory: Path) -> None:
+    """Print what a reanalysis found: the headline, then what it rests on."""
+    _title(result)
+    _overall(result)
+    _landmarks(result)
+    _subgroups(result)
+    _overall_comparison(result)
+    _gate(result.diagnostics)
+    _audit_in_short(result.audit, result.record)
+    heading("Files")
+    table(("File", "Content"), _contents(directory))
+
+
+def fit(result: Reanalysis, directory: Path) -> None:
+    """Print what one fit found."""
+    _title(result)
+    _overall(result)
+    _landmarks(result)
+    _subgroups(result)
+    _gate(result.diagnostics)
+    line()
+    files([directory / "posterior" / f"{one.name}.nc" for one in result.fits])
+    paragraph(f"Merged into the tables of {directory}")
+
+
+def _title(result: Reanalysis) -> None:
+    record = result.record
+    treatment, control = (record.arm(arm).label or arm for arm in ("treatment", "control"))
+    paragraph(f"{record.id}: {record.title}")
+    paragraph(
+        f"{record.endpoint.capitalize()}, {treatment} (treatment) against {control} (control). "
+        "Hazard ratios below 1 favour treatment; intervals hold 95%."
+    )
+
+
+def _probability_columns(result: Reanalysis) -> list[str]:
+    return [name.format(**result.run["options"]) for name in PROBABILITIES]
+
+
+def _probabilities(row: pd.Series) -> list[str]:
+    return [probability(row[name]) for name in ("prob_benefit", "prob_meaningful", "prob_harm")]
+
+
+def _ratio(row: pd.Series) -> str:
+    return with_interval(row["median"], row["lower"], row["upper"])
+
+
+def _rows(frame: pd.DataFrame) -> Iterable[pd.Series]:
+    return (row for _, row in frame.iterrows())
+
+
+def _overall_rows(estimates: pd.DataFrame) -> pd.DataFrame:
+    """Return the overall hazard ratio of every model under every prior."""
+    one_for_all_times = estimates["estimand"].eq("hazard_ratio") & estimates["time"].isna()
+    ratio = one_for_all_times | estimates["estimand"].eq("average_hazard_ratio")
+    return estimates[ratio & estimates["subgroup"].eq(EVERYBODY) & estimates["partition"].eq("")]
+
+
+def _overall(result: Reanalysis) -> None:
+    rows = _overall_rows(result.estimates)
+    if rows.empty:
+        return
+    heading("Overall hazard ratio, by prior")
+    columns = ("Model", "Prior", "Hazard ratio", *_probability_columns(result))
+    cells = [(_model(row), row["prior"], _ratio(row), *_probabilities(row)) for row in _rows(rows)]
+    table(columns, _without_repeats(cells), right=_probability_columns(result))
+    priors = (f"{name} {normal}" for name, normal in result.run["resolved"]["priors"].items())
+    paragraph(f"Priors on the log hazard ratio: {', '.join(priors)}.")
+
+
+def _model(row: pd.Series) -> str:
+    average = row["estimand"] == "average_hazard_ratio"
+    return f"{row['model']} (average up to {row['time']:g})" if average else str(row["model"])
+
+
+def _without_repeats(cells: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Return rows with the first cell empty where it repeats the one above."""
+    before = ["", *(row[0] for row in cells)]
+    return [("", *row[1:]) if row[0] == last else row for row, last in zip(cells, before, strict=False)]
+
+
+def _landmarks(result: Reanalysis) -> None:
+    estimates = _first_prior(result.estimates)
+    landmarks = estimates[estimates["estimand"].eq("survival_difference")]
+    if landmarks.empty:
+        return
+    unit, prior = result.record.time_unit, landmarks["prior"].iloc[0]
+    heading(f"Survival in percent under the {prior} prior, and difference (treatment minus control)")
+    columns = (f"Time ({unit})", "Source", "Control", "Treatment", "Difference", "P(benefit)", "Hazard ratio then")
+    rows = []
+    for time in sorted(landmarks["time"].unique()):
+        rows += [_printed_landmark(result.record, time)]
+        models = landmarks.loc[landmarks["time"].eq(time), "model"].unique()
+        rows += [_modelled_landmark(estimates[estimates["model"].eq(model)], model, time) for model in models]
+    table(columns, _without_repeats(rows), right=("P(benefit)",))
+    if NOT_PROPORTIONAL in set(landmarks["model"]):
+        paragraph("Piecewise supposes one hazard ratio for all times; nonproportional lets each time speak.")
+
+
+def _first_prior(estimates: pd.DataFrame) -> pd.DataFrame:
+    return estimates[estimates["prior"].eq(estimates["prior"].iloc[0])]
+
+
+def _printed_landmark(record: Record, time: float) -> tuple[str, ...]:
+    items = {item.arm: item for item in record.survival if item.use and item.where.is_overall and item.time == time}
+    cells = [_printed_percentage(items.get(arm)) for arm in ARMS]
+    p = next((str(item.p) for item in items.values() if item.p), "")
+    return (f"{time:g}", "paper", *cells, f"p {_equals(p)}" if p else "", "", "")
+
+
+def _equals(p: str) -> str:
+    return p if p.startswith("<") else f"= {p}"
+
+
+def _printed_percentage(item: Survival | None) -> str:
+    if item is None:
+        return ""
+    limits = [limit.value for limit in item.ci] if item.ci else [math.nan, math.nan]
+    value, lower, upper = (100 * number for number in (item.estimate.value, *limits))
+    return with_interval(value, lower, upper, digits=0)
+
+
+def _modelled_landmark(estimates: pd.DataFrame, model: str, time: float) -> tuple[str, ...]:
+    rows = {str(row["estimand"]): row for row in _rows(estimates[estimates["time"].eq(time)])}
+    difference, ratio = rows["survival_difference"], rows.get("hazard_ratio")
+    cells = [percentage(rows[f"survival_{name}"]) for name in ("control", "treatment", "difference")]
+    then = "" if ratio is None else _ratio(ratio)
+    return (f"{time:g}", model, *cells, probability(difference["prob_benefit"]), then)
+
+
+def _subgroups(result: Reanalysis) -> None:
+    everything = _first_prior(result.estimates)
+    effects = everything[
+        everything["model"].eq("effects")
+        & everything["estimand"].eq("hazard_ratio")
+        & everything["subgroup"].ne(EVERYBODY)
+    ]
+    if effects.empty:
+        return
+    identity = ["partition", "subgroup", "model", "shrinkage", "prior"]
+    printed = result.comparison.set_index(identity)
+    heading(f"Subgroups: hazard ratios under the {effects['prior'].iloc[0]} prior")
+    columns = ("Subgroup", "Published", "Posterior", *_probability_columns(result), "Shrunken")
+    rows = [
+        (
+            row["label"],
+            _published(printed.loc[tuple(row[identity])]),
+            _ratio(row),
+            *_probabilities(row),
+            _shrunken(row),
+        )
+        for row in _rows(effects)
+    ]
+    table(columns, rows, right=_probability_columns(result))
+    paragraph("Subgroups were not planned for and overlap; those of one printed row alone are not shrunken.")
+
+
+def _shrunken(row: pd.Series) -> str:
+    return "no" if row["shrinkage"] == "none" else "yes"
+
+
+def _published(row: pd.Series) -> str:
+    return with_interval(row["published"], row["published_lower"], row["published_upper"])
+
+
+def comparison(record: Record, compared: pd.DataFrame) -> None:
+    """Print published, Cox and posterior hazard ratios side by side, a table for each prior."""
+    paragraph(f"Hazard ratios of {record.id}: published, Cox fit to the rebuilt data, posterior")
+    for prior, rows in compared.groupby("prior", sort=False):
+        heading(f"Under the {prior} prior")
+        _compared(rows)
+    _withheld(record, compared)
+
+
+def _overall_comparison(result: Reanalysis) -> None:
+    compared = _first_prior(result.comparison)
+    heading(f"Overall: published, Cox fit to the rebuilt data, posterior under the {compared['prior'].iloc[0]} prior")
+    _compared(compared[compared["subgroup"].eq(EVERYBODY)])
+    _withheld(result.record, compared)
+
+
+def _compared(rows: pd.DataFrame) -> None:
+    columns = ("Patients", "Published", "Cox", "Posterior", "Model")
+    cells = [
+        (
+            "All" if row["subgroup"] == EVERYBODY else row["label"],
+            _published(row),
+            with_interval(row["cox"], row["cox_lower"], row["cox_upper"]),
+            with_interval(row["posterior"], row["posterior_lower"], row["posterior_upper"]),
+            row["model"],
+        )
+        for row in _rows(rows)
+    ]
+    table(columns, cells)
+
+
+def _withheld(record: Record, compared: pd.DataFrame) -> None:
+    withheld = compared["withheld"].dropna()
+    if len(withheld):
+        predicted = f"When the overall hazard ratio is withheld, the other numbers predict {withheld.iloc[0]:.2f}"
+        paragraph(f"{predicted}{_printed_overall(record)}.")
+
+
+def _printed_overall(record: Record) -> str:
+    overall = record.overall_hazard_ratio
+    return "" if overall is None else f" (printed: {overall.treatment_over_control:.2f})"
+
+
+def _gate(diagnostics: pd.DataFrame) -> None:
+    heading("Diagnostics")
+    rhat, divergences = diagnostics["rhat"].max(), int(diagnostics["divergences"].max())
+    failed = diagnostics[~diagnostics["passed"].astype(bool)]
+    worst = f"worst R-hat {rhat:.3f}, most divergences {divergences}"
+    fits = ["model", "shrinkage", "prior"]
+    if failed.empty:
+        number = len(diagnostics.drop_duplicates(["model", "prior"]))
+        paragraph(f"Passed: all {number} posteriors ({worst}).")
+        return
+    paragraph(f"FAILED ({worst}). Do not rely on:")
+    names = failed.groupby(fits, sort=False)["quantity"].agg(lambda names: ", ".join(dict.fromkeys(names)))
+    table(("Model", "Shrinkage", "Prior", "Quantities"), [(*map(str, key), text) for key, text in names.items()])
+
+
+def _audit_in_short(findings: pd.DataFrame, record: Record) -> None:
+    heading("Audit of the published numbers")
+    counts = findings["verdict"].value_counts()
+    paragraph("" + ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in VERDICTS))
+    for verdict in ("impossible", "inconsistent"):
+        findings_of(findings[findings["verdict"] == verdict], verdict)
+    paragraph(f"The notes too: secondlook audit {record.id}")
+
+
+_FILES = {
+    "estimates.csv": "every estimate with its probabilities",
+    "comparison.csv": "published, Cox and posterior hazard ratios",
+    "diagnostics.csv": "convergence by quantity and imputation",
+    "audit.csv": "every check of the published numbers",
+    "reconstruction.csv": "published numbers and what the rebuilt data make of them",
+    "posterior": "posterior draws (ArviZ, netCDF)",
+    "figures": "figures (PNG and SVG)",
+    "run.json": "versions, options and notes",
+}
+
+
+def _contents(directory: Path) -> list[tuple[str, str]]:
+    return [(str(directory / name), text) for name, text in _FILES.items() if (directory / name).exists()]
+
+
+# --- reconstruction -----------------------------------------------------------------------------------------------
+
+
+def reconstruction(made: Reconstruction) -> None:
+    """Print the fit sheet: every published number beside what the rebuilt data make of it."""
+    heading(f"Published numbers of {made.record.id}, and what the rebuilt data make of them")
+    columns = ("Item", "Subgroup", "Arm", "Time", "Printed", "Rebuilt", "Half-widths off", "Used", "Source")
+    rows = [
+        (
+            str(row["item"]).replace("_", " "),
+            "" if row["subgroup"] == EVERYBODY else str(row["subgroup"]),
+            _blank(row["arm"]),
+            _blank(row["time"]),
+            _blank(row["printed"]),
+            f"{row['reproduced']:.4g}",
+            "" if pd.isna(row["half_widths_off"]) else f"{row['half_widths_off']:.2f}",
+            "yes" if row["used"] else "predicted",
+            _blank(row["source"]),
+        )
+        for row in _rows(made.fit_sheet)
+    ]
+    table(columns, rows, right=("Time", "Printed", "Rebuilt", "Half-widths off"))
+    paragraph(f"{len(made.draws)} imputations; {made.acceptance_rate:.0%} of the draws reproduced every number.")
+    line()
+
+
+def _blank(value: object) -> str:
+    if value is None or value != value:  # not a number
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -12,9 +12,10 @@ from ..data import InputError, load_record
 from ..data import reconstruction as library
 from ..data.errors import input_error
 from ..data.table import patient_rows
+from ..data.writing import write_csv
 from ..inference import Options
 from ..inference.merging import check_same_record, write_reconstruction
-from ..inference.storage import replacing, write_csv
+from ..inference.storage import replacing
 from . import printing
 from .auditing import MF07_01
 from .options import seed_and_imputations

@@ -13,9 +13,10 @@ import pandas as pd
 from ..data import Record
 from ..data.errors import input_error
 from ..data.reconstruction import Reconstruction
+from ..data.writing import write_csv
 from .options import Options
 from .reanalysis import Reanalysis
-from .storage import ENGINE, RECORD, RUN, TABLE, _read_csv, _read_json, _write_json, write, write_csv
+from .storage import ENGINE, RECORD, RUN, TABLE, _read_csv, _read_json, _write_json, write
 from .versions import record_hash, run_facts
 
 _FIT: Final = ("model", "shrinkage", "prior", "partition")
@@ -109,7 +110,9 @@ def merged(old: pd.DataFrame | None, new: pd.DataFrame, keys: Iterable[str]) -> 
 
 def _comparable(keys: pd.DataFrame) -> pd.DataFrame:
     """Return keys as text, the same for a number whether it was computed or read back."""
-    return keys.map(lambda value: "" if pd.isna(value) else f"{value:.6g}" if isinstance(value, float) else str(value))
+    return keys.map(
+        lambda value: "" if pd.isna(value) else f"{value:.6g}" if isinstance(value, float) else str(value)
+    )
 
 
 def _present(path: Path) -> pd.DataFrame | None:
@@ -139,7 +142,9 @@ def _merged_run(path: Path, new: Mapping[str, Any], fits: Iterable[str]) -> dict
 
 def _merged_facts(old: Mapping[str, Any], new: Mapping[str, Any], fits: set[str]) -> dict[str, Any]:
     tables = {name: {**old[name], **new[name]} for name in new if isinstance(new[name], dict) and name in old}
-    reweighted = sorted({*old.get("reweighted", []), *new.get("reweighted", [])} - (fits - {*new.get("reweighted", [])}))
+    reweighted = sorted(
+        {*old.get("reweighted", []), *new.get("reweighted", [])} - (fits - {*new.get("reweighted", [])})
+    )
     acceptance = new.get("reconstruction_acceptance") or old.get("reconstruction_acceptance")
     return {**old, **new, **tables, "reweighted": reweighted, "reconstruction_acceptance": acceptance}
 

@@ -36,7 +36,7 @@ def run_facts(record: Record, options: Options, resolved: Mapping[str, Any], not
     notes
         What a reader must know.
     """
-    return {
+    facts = {
         "trial": record.id,
         "record_sha256": record_hash(record),
         "seed": options.seed,
@@ -47,3 +47,5 @@ def run_facts(record: Record, options: Options, resolved: Mapping[str, Any], not
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
+    content: dict[str, Any] = json.loads(json.dumps(facts))  # as it is read back
+    return content
