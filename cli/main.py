@@ -40,7 +40,7 @@ COMMANDS = {
     "reconstruct": ("rebuilding:reconstruct", "Rebuild survival data from published numbers."),
     "fit": ("reanalysing:fit", "Fit one model under one prior, into a directory of results."),
     "compare": ("results:compare", "Print published, Cox and posterior hazard ratios side by side."),
-    "plot": ("results:plot", "Draw a figure from saved results."),
+    "plot": ("results:plot", "Draw a figure from saved results, as PNG and SVG."),
     "trials": ("records:trials", "List the built-in trials."),
     "show": ("records:show", "Print everything that a trial's record holds."),
     "new": ("records:new", "Write a commented record to fill in."),
@@ -50,7 +50,14 @@ COMMANDS = {
 
 def application() -> App:
     """Return the program with its commands, none of them imported."""
-    app = App(name="secondlook", help=HELP, version=lambda: version("secondlook"), help_format="plaintext")
+    app = App(
+        name="secondlook",
+        help=HELP,
+        version=lambda: version("secondlook"),
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+    )
     for order, (name, (place, help_line)) in enumerate(COMMANDS.items()):
         app.command(f"{__package__}.{place}", name=name, help=help_line, sort_key=order)
     return app
@@ -73,12 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
 
     def run() -> int:
-        code = app(
-            tokens,
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_value",
-        )
+        code = app(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else DONE
 

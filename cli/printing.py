@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich import box
-from rich.console import JustifyMethod
 from rich.padding import Padding
 from rich.table import Table
 
@@ -59,15 +58,35 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Itera
     cells = [list(row) for row in rows]
     shown = [index for index in range(len(columns)) if any(row[index] for row in cells)]
     out = console()
-    words = [max(map(_longest_word, (columns[index], *(row[index] for row in cells)))) for index in shown]
-    unbroken = sum(words) + GAP * len(words) <= out.width
+    kept = [[columns[index], *(row[index] for row in cells)] for index in shown]
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
-    for index, word in zip(shown, words, strict=True):
-        side: JustifyMethod = "right" if columns[index] in set(right) else "left"
-        drawn.add_column(columns[index], justify=side, overflow="fold", min_width=word if unbroken else None)
+    for (name, *_), width in zip(kept, widths(kept, out.width), strict=True):
+        drawn.add_column(name, justify="right" if name in set(right) else "left", overflow="fold", width=width)
     for row in cells:
         drawn.add_row(*(row[index] for index in shown))
     out.print(drawn)
+
+
+def widths(columns: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Return how wide columns may be: headers wrap first, then the widest cells, and words last of all.
+
+    Parameters
+    ----------
+    columns
+        Header and cells of each column.
+    room
+        Width of the page.
+    """
+    room -= GAP * (len(columns) - 1)
+    found = [max(map(len, column)) for column in columns]
+    if sum(found) > room:
+        found = [max(_longest_word(header), *map(len, cells)) for header, *cells in columns]
+    words = [max(map(_longest_word, column)) for column in columns]
+    while sum(found) > max(room, len(found)):
+        wraps = [index for index, width in enumerate(found) if width > words[index]]
+        widest = max(wraps or range(len(found)), key=found.__getitem__)
+        found[widest] -= 1
+    return found
 
 
 def _longest_word(text: str) -> int:
@@ -87,7 +106,7 @@ def probability(value: float) -> str:
     """Return a probability with three decimals, never as a certainty."""
     if pd.isna(value):
         return ""
-    return "< 0.001" if value < 0.0005 else "> 0.999" if value > 0.9995 else f"{value:.3f}"
+    return "<0.001" if value < 0.0005 else ">0.999" if value > 0.9995 else f"{value:.3f}"
 
 
 def with_interval(value: float, lower: float, upper: float, digits: int = 2) -> str:
@@ -102,7 +121,8 @@ def with_interval(value: float, lower: float, upper: float, digits: int = 2) -> 
 
 def percentage(row: pd.Series) -> str:
     """Return an estimate of a probability, or of a difference between two, in percent."""
-    return with_interval(*(100 * float(row[name]) for name in ("median", "lower", "upper")), digits=0)
+    value, lower, upper = (100 * float(row[name]) for name in ("median", "lower", "upper"))
+    return with_interval(value, lower, upper, digits=0)
 
 
 # --- records ------------------------------------------------------------------------------------------------------
@@ -166,15 +186,15 @@ def findings_of(findings: pd.DataFrame, verdict: str) -> None:
         return
     heading(f"{verdict.capitalize()}: {len(findings)}")
     out = console()
-    for row in findings.itertuples():
-        source = f" [{row.source}]" if row.source else ""
-        out.print(Padding(f"{row.item} ({row.check}){source}", (0, 0, 0, 2), expand=False))
-        out.print(Padding(str(row.arithmetic), (0, 0, 0, 6), expand=False))
+    for row in _rows(findings):
+        source = f" [{row['source']}]" if row["source"] else ""
+        out.print(Padding(f"{row['item']} ({row['check']}){source}", (0, 0, 0, 2), expand=False))
+        out.print(Padding(str(row["arithmetic"]), (0, 0, 0, 6), expand=False))
 
 
 # --- reanalysis ---------------------------------------------------------------------------------------------------
 
-PROBABILITIES = ("P(benefit)", "P(HR < {benefit_threshold:.2f})", "P(HR > {harm_threshold:.2f})")
+PROBABILITIES = ("P(benefit)", "P(HR <{benefit_threshold:.2f})", "P(HR >{harm_threshold:.2f})")
 NOT_PROPORTIONAL = "nonproportional"
 EVERYBODY = "overall"
 
@@ -267,7 +287,15 @@ def _landmarks(result: Reanalysis) -> None:
         return
     unit, prior = result.record.time_unit, landmarks["prior"].iloc[0]
     heading(f"Survival in percent under the {prior} prior, and difference (treatment minus control)")
-    columns = (f"Time ({unit})", "Source", "Control", "Treatment", "Difference", "P(benefit)", "Hazard ratio then")
+    columns = (
+        f"Time ({unit})",
+        "Source",
+        "Control",
+        "Treatment",
+        "Difference",
+        "P(benefit)",
+        "Hazard ratio at that time",
+    )
     rows = []
     for time in sorted(landmarks["time"].unique()):
         rows += [_printed_landmark(result.record, time)]
@@ -399,7 +427,7 @@ def _gate(diagnostics: pd.DataFrame) -> None:
         return
     paragraph(f"FAILED ({worst}). Do not rely on:")
     names = failed.groupby(fits, sort=False)["quantity"].agg(lambda names: ", ".join(dict.fromkeys(names)))
-    table(("Model", "Shrinkage", "Prior", "Quantities"), [(*map(str, key), text) for key, text in names.items()])
+    table(("Model", "Shrinkage", "Prior", "Quantities"), names.reset_index().astype(str).to_numpy().tolist())
 
 
 def _audit_in_short(findings: pd.DataFrame, record: Record) -> None:

@@ -76,7 +76,7 @@ def merge(reanalysis: Reanalysis, directory: Path) -> None:
         When what is there is of another trial or record, or cannot be read.
     """
     check_same_record(directory, reanalysis.record)
-    frames = {
+    frames: dict[str, Any] = {
         name: merged(_present(directory / f"{name}.csv"), getattr(reanalysis, name), keys)
         for name, keys in KEYS.items()
     }

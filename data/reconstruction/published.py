@@ -118,6 +118,8 @@ class Reconstruction:
         return sheet.assign(trial=self.record.id, partition="")[list(FIT_SHEET_COLUMNS)]
 
     def _predictions(self) -> list[dict[str, object]]:
+        if not len(self.draws):
+            return []
         tables = self.unknowns.table(self.draws)
         medians = {arm: measure.median_survival(tables.cohort((0,), (i,))) for i, arm in enumerate(ARMS)}
         return [_prediction("median", arm, float(np.median(values))) for arm, values in medians.items()]

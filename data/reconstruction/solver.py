@@ -50,6 +50,7 @@ class Problem:
         return ((moved - reproduced) / DIFFERENCE).T
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a step that leads too far is taken back
 def solve(problem: Problem, values: Vector, centre: Vector, start: Vector, tolerance: float) -> Vector:
     """Minimise the objective by Levenberg-Marquardt steps with geodesic acceleration.
 

@@ -1,121 +1,175 @@
-"""The effects model against quadrature, closed forms and other people's printed results."""
+"""The effects model against quadrature, closed forms and other people's printed results.
+
+Given tau, everything about mu and theta is normal in closed form (Rubin 1981), so the exact posterior is a mixture of
+normals over tau: one-dimensional quadrature.
+"""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.optimize import brentq
 
-from secondlook.data import InputError, load_record
+from secondlook.data import load_record
 from secondlook.data.effect_sets import effect_sets
-from secondlook.data.reading import parse_record
-from secondlook.models.effects import effects, effects_data
+from secondlook.models.effects import NO_INFORMATION, effects, effects_data
 from secondlook.models.priors import Prior
 
-SCHOOLS = [28.39, 7.94, -2.75, 6.82, -0.64, 0.63, 18.01, 12.16]
-SCHOOL_ERRORS = [14.9, 10.2, 16.3, 11.0, 9.4, 11.4, 10.4, 17.6]
+SCHOOLS = np.array([28.39, 7.94, -2.75, 6.82, -0.64, 0.63, 18.01, 12.16])
+SCHOOL_ERRORS = np.array([14.9, 10.2, 16.3, 11.0, 9.4, 11.4, 10.4, 17.6])
+SCEPTICAL = Prior("s", (0.0,), (0.3920,))
 
 
-def quadrature(y, error, mean, sd, tau_density, mu_grid, tau_grid):
-    """Return the joint posterior weights of mu and tau on a grid, effects integrated out."""
-    y, error = np.asarray(y), np.asarray(error)
-    mu, tau = np.meshgrid(mu_grid, tau_grid, indexing="ij")
-    log_density = stats.norm(mean, sd).logpdf(mu) + tau_density.logpdf(tau)
-    for value, standard_error in zip(y, error, strict=True):
-        log_density += stats.norm.logpdf(value, mu, np.hypot(standard_error, tau))
-    weights = np.exp(log_density - log_density.max()) * np.gradient(tau_grid)[None, :]
-    return weights / weights.sum()
+@dataclass(frozen=True)
+class Mixture:
+    """Normals with weights: an exact posterior."""
+
+    weights: np.ndarray
+    means: np.ndarray
+    sds: np.ndarray
+
+    def cdf(self, x):
+        return float(self.weights @ stats.norm.cdf(x, self.means, self.sds))
+
+    def quantile(self, probability):
+        return brentq(lambda x: self.cdf(x) - probability, -200, 200, xtol=1e-10)
+
+    @property
+    def mean(self):
+        return float(self.weights @ self.means)
+
+    @property
+    def sd(self):
+        return math.sqrt(float(self.weights @ (self.sds**2 + (self.means - self.mean) ** 2)))
 
 
-def quantile(grid, weights, probability):
-    return np.interp(probability, np.cumsum(weights) - weights / 2, grid)
+@dataclass(frozen=True)
+class Exact:
+    """The posterior by quadrature over tau, for one set of rows and a normal prior on mu."""
+
+    tau: np.ndarray
+    weights: np.ndarray
+    mu: Mixture
+    theta: list[Mixture]
+
+    def tau_quantile(self, probability):
+        middle = np.cumsum(self.weights) - self.weights / 2
+        return np.interp(probability, middle, self.tau)
 
 
-def test_eight_schools_quadrature_gives_the_printed_numbers():
-    mu, tau = np.linspace(-60, 80, 2801), np.concatenate([np.linspace(0, 60, 3000), np.geomspace(60.1, 2000, 600)])
-    weights = quadrature(SCHOOLS, SCHOOL_ERRORS, 0, 50, stats.halfcauchy(scale=25), mu, tau)
-    of_mu, of_tau = weights.sum(axis=1), weights.sum(axis=0)
-    assert of_mu[mu > 0].sum() + of_mu[mu == 0].sum() / 2 == pytest.approx(0.9487521, abs=2e-4)
-    assert quantile(mu, of_mu, 0.95) == pytest.approx(16.11009, abs=0.02)
-    assert quantile(tau, of_tau, 0.95) == pytest.approx(15.16589, abs=0.03)
-    assert quantile(tau, of_tau, 0.025) == pytest.approx(0.2199559, abs=0.02)
-    assert quantile(tau, of_tau, 0.975) == pytest.approx(18.0531718, abs=0.04)
+def exact_posterior(y, error, mean, sd, tau_prior, most, points=40001):
+    """Integrate over tau in (0, most) by the midpoint rule on a grid that is dense near 0."""
+    share = (np.arange(points - 1) + 0.5) / (points - 1)
+    tau, width = most * share**2, 2 * most * share / (points - 1)
+    total = error**2 + tau[:, None] ** 2  # of y about mu
+    precision = (1 / total).sum(axis=1) + 1 / sd**2
+    centre = ((y / total).sum(axis=1) + mean / sd**2) / precision
+    quadratic = (y**2 / total).sum(axis=1) + mean**2 / sd**2 - centre**2 * precision
+    log_weight = -0.5 * (np.log(total).sum(axis=1) + np.log(precision) + quadratic) + tau_prior.logpdf(tau)
+    weights = np.exp(log_weight - log_weight.max()) * width
+    weights = weights / weights.sum()
+    theta = []
+    for row, own in zip(y, error, strict=True):
+        shrink = tau**2 / (tau**2 + own**2)
+        means = centre + shrink * (row - centre)
+        theta.append(Mixture(weights, means, np.sqrt(shrink * own**2 + (1 - shrink) ** 2 / precision)))
+    return Exact(tau, weights, Mixture(weights, centre, precision**-0.5), theta)
 
 
 @pytest.fixture(scope="module")
-def schools(sampled):
-    return sampled(
-        effects([SCHOOLS], [SCHOOL_ERRORS], Prior("s", (0,), (50,)), tau_scale=25, tau_family="half-cauchy")
-    )
+def exact_schools():
+    return exact_posterior(SCHOOLS, SCHOOL_ERRORS, 0.0, 50.0, stats.halfcauchy(scale=25), 2000.0)
 
 
-def test_eight_schools_sampled(schools):
-    mu, tau = (schools[name].to_numpy().ravel() for name in ("mu", "tau"))
-    assert (mu > 0).mean() == pytest.approx(0.9487521, abs=0.01)
-    assert np.quantile(mu, 0.95) == pytest.approx(16.11009, abs=0.5)
-    assert np.quantile(tau, 0.95) == pytest.approx(15.16589, abs=0.7)
-    assert np.quantile(tau, 0.025) == pytest.approx(0.2199559, abs=0.1)
-    # shrinkage: each school's mean lies between its estimate and the common mean
-    theta = schools["theta"].mean(("chain", "draw")).to_numpy()[0]
-    assert ((theta - mu.mean()) * (np.array(SCHOOLS) - mu.mean()) > 0).all()
-    assert (np.abs(theta - mu.mean()) < np.abs(np.array(SCHOOLS) - mu.mean())).all()
+def test_eight_schools_quadrature_gives_the_printed_numbers(exact_schools):
+    """As printed by bayesmeta; its own grid is good to about 1e-5."""
+    assert 1 - exact_schools.mu.cdf(0) == pytest.approx(0.9487521, abs=1e-5)
+    assert exact_schools.mu.quantile(0.95) == pytest.approx(16.11009, abs=1e-3)
+    assert exact_schools.tau_quantile(0.95) == pytest.approx(15.16589, abs=1e-3)
+    assert exact_schools.tau_quantile(0.025) == pytest.approx(0.2199559, abs=1e-4)
+    assert exact_schools.tau_quantile(0.975) == pytest.approx(18.0531718, abs=1e-3)
+
+
+def test_eight_schools_sampled(sampled, agrees, exact_schools):
+    prior = Prior("s", (0.0,), (50.0,))
+    schools = sampled(effects([SCHOOLS], [SCHOOL_ERRORS], prior, tau_scale=25, tau_family="half-cauchy")).isel(set=0)
+    quantiles = (0.025, 0.05, 0.5, 0.95, 0.975)
+    of_mu = {probability: exact_schools.mu.quantile(probability) for probability in quantiles}
+    agrees(schools.mu, exact_schools.mu.mean, exact_schools.mu.sd, of_mu)
+    agrees(schools.mu > 0, 0.9487521)
+    agrees(schools.tau, quantiles={0.025: 0.2199559, 0.95: 15.16589, 0.975: 18.0531718})
+    for school, exact in enumerate(exact_schools.theta):
+        theta = schools.theta.isel(place=school)
+        agrees(theta, exact.mean, exact.sd, {0.05: exact.quantile(0.05), 0.95: exact.quantile(0.95)})
 
 
 @pytest.fixture(scope="module")
-def receptor(sampled):
-    """MF07-01's first receptor set under half-normal tau, beside ANDROMEDA-SHOCK as a single row."""
+def receptor_rows():
     rows = effect_sets(load_record("mf07-01"))[1].effects
-    y, error = [row.log_hazard_ratio for row in rows], [row.standard_error for row in rows]
-    andromeda = math.log(1.02 / 0.75) / 1.959964
-    posterior = sampled(effects([y, [math.log(0.75)]], [error, [andromeda]], Prior("s", (0,), (0.3920,))))
-    return y, error, andromeda, posterior
+    assert [row.label for row in rows] == ["ER/PR(+)", "ER/PR(-) HER2(+)", "Triple-negative"]
+    return np.array([row.log_hazard_ratio for row in rows]), np.array([row.standard_error for row in rows])
 
 
-def test_receptor_rows_agree_with_quadrature(receptor):
-    y, error, _, posterior = receptor
-    mu, tau = np.linspace(-2, 2, 1601), np.linspace(0, 1.5, 1501)
-    weights = quadrature(y, error, 0, 0.3920, stats.halfnorm(scale=0.25), mu, tau)
-    sampled_mu, sampled_tau = (posterior[name].isel(set=0).to_numpy().ravel() for name in ("mu", "tau"))
-    assert sampled_mu.mean() == pytest.approx(weights.sum(axis=1) @ mu, abs=0.02)
-    assert sampled_tau.mean() == pytest.approx(weights.sum(axis=0) @ tau, abs=0.02)
-    shrink = tau**2 / (tau**2 + error[1] ** 2)
-    exact = (weights * (mu[:, None] * (1 - shrink) + shrink * y[1])).sum()
-    assert posterior["theta"].isel(set=0, place=1).mean().item() == pytest.approx(exact, abs=0.03)
+@pytest.fixture(scope="module")
+def published(sampled, receptor_rows):
+    """MF07-01's receptor rows beside ANDROMEDA-SHOCK as a set of its own; the prior is on each set's mu."""
+    y, error = receptor_rows
+    shock = math.log(1.02 / 0.75) / 1.959964
+    return sampled(effects([y, [math.log(0.75)]], [error, [shock]], SCEPTICAL))
 
 
-def test_andromeda_shock_is_conjugate(receptor):
-    _, _, error, posterior = receptor
+def test_receptor_rows_agree_with_quadrature(published, agrees, receptor_rows):
+    exact = exact_posterior(*receptor_rows, 0.0, 0.3920, stats.halfnorm(scale=0.25), 2.5)
+    receptor = published.isel(set=0)
+    for draws, mixture in [(receptor.mu, exact.mu), *zip(receptor.theta.T, exact.theta, strict=True)]:
+        values = draws.transpose("chain", "draw")
+        agrees(values, mixture.mean, mixture.sd, {p: mixture.quantile(p) for p in (0.025, 0.5, 0.975)})
+        agrees(values < 0, mixture.cdf(0))
+    mean = float(exact.weights @ exact.tau)
+    agrees(receptor.tau, mean, quantiles={p: exact.tau_quantile(p) for p in (0.5, 0.975)})
+
+
+def test_andromeda_shock_is_conjugate(published, agrees):
+    """Posted: 0.78 (0.59 to 1.04), P(HR < 1) 0.95; exact to three digits: 0.780 (0.587 to 1.038), 0.956."""
+    error = math.log(1.02 / 0.75) / 1.959964
     precision = 1 / error**2 + 1 / 0.3920**2
-    mean, sd = math.log(0.75) / error**2 / precision, precision**-0.5
-    assert np.exp([mean, mean - 1.959964 * sd, mean + 1.959964 * sd]) == pytest.approx(
-        [0.780, 0.587, 1.038], abs=6e-4
-    )
-    assert stats.norm.cdf(0, mean, sd) == pytest.approx(0.956, abs=6e-4)
-    theta = posterior["theta"].isel(set=1, place=0).to_numpy().ravel()
-    assert theta == pytest.approx(posterior["mu"].isel(set=1).to_numpy().ravel())  # one row is not shrunk
-    assert np.exp(np.quantile(theta, [0.5, 0.025, 0.975])) == pytest.approx([0.780, 0.587, 1.038], abs=0.02)
-    assert (theta < 0).mean() == pytest.approx(0.956, abs=0.012)
+    exact = stats.norm(math.log(0.75) / error**2 / precision, precision**-0.5)
+    assert np.round(np.exp(exact.ppf([0.5, 0.025, 0.975])), 3).tolist() == [0.780, 0.587, 1.038]
+    assert round(exact.cdf(0), 3) == 0.956
+    theta = published.theta.isel(set=1, place=0)
+    agrees(theta, exact.mean(), exact.std(), {p: exact.ppf(p) for p in (0.025, 0.5, 0.975)})
+    agrees(theta < 0, 0.956)
+
+
+def test_a_single_row_is_not_shrunk(published):
+    """Its tau is 0 and its theta is mu, whatever the other set does."""
+    single = published.isel(set=1)
+    np.testing.assert_array_equal(single.tau, 0)
+    np.testing.assert_allclose(single.theta.isel(place=0), single.mu, rtol=1e-12)
 
 
 def test_sets_are_filled_up_without_information():
     y, error, scale = effects_data([[0.1, 0.2, 0.3], [0.4]], [[1, 2, 3], [4]], tau_scale=0.5)["rows"]
-    assert y[1].tolist() == [0.4, 0, 0]
-    assert error[1, 1] > 1e5
+    assert y.tolist() == [[0.1, 0.2, 0.3], [0.4, 0, 0]]
+    assert error.tolist() == [[1, 2, 3], [4, NO_INFORMATION, NO_INFORMATION]]
     assert scale.tolist() == [[0.5] * 3, [0] * 3]
 
 
-def test_overlapping_rows_are_refused():
-    raw = {
-        "schema": 1,
-        "id": "overlapping",
-        "title": "t",
-        "arms": {"control": {"label": "C"}, "treatment": {"label": "T"}},
-        "factors": {"er": {"label": "ER", "levels": ["+", "-"]}, "her2": {"label": "HER2", "levels": ["+", "-"]}},
-        "hazard_ratio": [
-            {"label": "ER(+)", "where": {"er": "+"}, "estimate": "0.64", "ci": ["0.46", "0.91"]},
-            {"label": "HER2(-)", "where": {"her2": "-"}, "estimate": "0.64", "ci": ["0.45", "0.91"]},
-        ],
-        "effects_set": [{"partition": "er", "rows": ["ER(+)", "HER2(-)"]}],
-    }
-    with pytest.raises(InputError, match=r"'ER\(\+\)' and 'HER2\(-\)': overlap: patients would count twice"):
-        effect_sets(parse_record(raw))
+@pytest.mark.parametrize(("family", "density"), [("half-normal", stats.norm), ("half-cauchy", stats.cauchy)])
+def test_log_density(family, density):
+    """The marginal likelihood of y given mu and tau, the priors of mu, tau's sign and theta's deviations."""
+    y, error = np.array([0.1, -0.5]), np.array([0.2, 0.4])
+    prior = Prior("m", (0.0, -0.4), (1.0, 0.2), (0.5, 0.5))
+    model = effects([y], [error], prior, tau_scale=0.3, tau_family=family)
+    rng = np.random.default_rng(2)
+    log_density = model.compile_logp()
+    differences = []
+    for _ in range(4):
+        point = {name: rng.normal(size=np.shape(value)) for name, value in model.initial_point().items()}
+        mu, signed = point["mu"][0], point["signed_tau"][0]
+        total = np.hypot(error, 0.3 * signed)
+        expected = stats.norm.logpdf(y, mu, total).sum() + float(prior.log_density(mu)) + density.logpdf(signed)
+        differences.append(log_density(point) - expected - stats.norm.logpdf(point["deviation"]).sum())
+    assert np.ptp(differences) < 1e-9  # the same but for a constant

@@ -1,6 +1,7 @@
-"""Piecewise-exponential models: the log density against hand-written formulas."""
+"""Piecewise-exponential models: one interval against quadrature and Gamma, log densities against formulas."""
 
 import numpy as np
+import pymc as pm
 import pytest
 from scipy import stats
 
@@ -63,3 +64,128 @@ def test_log_density(table, build, proportional):
     for _ in range(3):
         point = {name: rng.normal(0, 0.3, np.shape(value)) for name, value in model.initial_point().items()}
         assert log_density(point) == pytest.approx(hand_written(table, MIXTURE, point, proportional), rel=1e-9)
+
+
+def test_omega_sums_to_zero_weighted_by_deaths(table):
+    """So that the prior on beta is one on the average log hazard ratio; and so does alpha about its level."""
+    model = nonproportional(table, MIXTURE)
+    omega, alpha, level = pm.draw([model["omega"], model["alpha"], model["alpha_level"]], draws=20, random_seed=1)
+    pooled = DEATHS[0, 0].sum(axis=0)
+    assert np.abs(omega).max() > 0.05
+    np.testing.assert_allclose(omega @ pooled, 0, atol=1e-9)
+    crude = np.log(DEATHS.sum() / EXPOSURE.sum())
+    np.testing.assert_allclose(alpha @ pooled / pooled.sum(), crude + LEVEL_SD * level, rtol=1e-9)
+
+
+def test_steps_of_the_walks_scale_with_the_root_of_the_gap(table):
+    """Prior draws of omega: the variance of a step over the squared scale is the gap in years."""
+    model = nonproportional(table, MIXTURE)
+    omega, scale = pm.draw([model["omega"], model["omega_step_sd"]], draws=8000, random_seed=2)
+    standardised = np.diff(omega, axis=1) / scale[:, None]
+    np.testing.assert_allclose(standardised.var(axis=0), [0.5, 1.0], rtol=0.06)
+    assert scale.mean() == pytest.approx(EFFECT_STEP_SD * np.sqrt(2 / np.pi), rel=0.03)
+
+
+def test_the_grid_does_not_change_the_prior():
+    """Total variance of the baseline walk between the first and last middle is the time between them."""
+    for edges in ([0, 24, 48, 72], [0, 12, 24, 36, 48, 60, 72]):
+        count = len(edges) - 1
+        deaths = np.full((1, 1, 2, count), 10.0)
+        made = survival_table(
+            deaths, 40 * deaths, deaths, [[[99, 99]]], edges, trial="t", source="published", time_unit="months"
+        )
+        basis = data_of(made, 0)["table"][4:].T
+        walk = basis[-1] - basis[0]
+        assert walk @ walk == pytest.approx((72 - np.diff(edges)[0]) / 12)
+
+
+def test_an_interval_without_deaths_keeps_the_basis_whole():
+    deaths = np.array([[[[9.0, 0.0, 4.0], [5.0, 0.0, 6.0]]]])
+    made = survival_table(
+        deaths, EXPOSURE, deaths, [[[99, 99]]], [0, 6, 12, 30], trial="t", source="published", time_unit="months"
+    )
+    basis = data_of(made, 0)["table"][4:].T
+    steps = np.diff(basis, axis=0)
+    assert steps @ steps.T == pytest.approx(np.diag([0.5, 1.0]))
+
+
+def test_data_of_each_imputation_and_unit():
+    """Years and months give the same basis; each imputation has its own."""
+    arguments = {"trial": "t", "source": "published"}
+    deaths = np.concatenate([DEATHS, 2 * DEATHS[..., ::-1]])
+    exposure = np.concatenate([EXPOSURE, EXPOSURE])
+    sizes, bounds = [[[100, 100]], [[100, 100]]], np.array([0, 6, 12, 30])
+    months = survival_table(deaths, exposure, deaths, sizes, bounds, time_unit="months", **arguments)
+    years = survival_table(deaths, exposure, deaths, sizes, bounds / 12, time_unit="years", **arguments)
+    for imputation in (0, 1):
+        ours = data_of(months, imputation)["table"]
+        np.testing.assert_array_equal(ours[:2], deaths[imputation, 0])
+        np.testing.assert_array_equal(ours[2:4], exposure[imputation, 0])
+        np.testing.assert_allclose(data_of(years, imputation)["table"], ours, rtol=1e-12, atol=1e-12)
+    assert np.abs(data_of(months, 0)["table"][4:] - data_of(months, 1)["table"][4:]).max() > 0.01
+
+
+def test_the_overall_prior_is_the_mixture(table):
+    model = piecewise(table, MIXTURE)
+    log_prior = model.compile_logp(vars=[model["beta"]])
+    point = model.initial_point()
+    for value in (-1.5, -0.4, 0.0, 0.7):
+        assert log_prior(point | {"beta": np.array(value)}) == pytest.approx(float(MIXTURE.log_density(value)))
+
+
+# --- one interval: a walk with no step
+
+ONE = {"deaths": np.array([300.0, 200.0]), "exposure": np.array([9000.0, 8500.0])}
+
+
+@pytest.fixture(scope="module")
+def one_interval(sampled):
+    cells = [values[None, None, :, None] for values in (ONE["deaths"], ONE["exposure"], ONE["deaths"])]
+    made = survival_table(*cells, [[[500, 500]]], [0, 60], trial="t", source="patients", time_unit="months")
+    return sampled(piecewise(made, Prior("vague", (0.0,), (10.0,))))
+
+
+def quadrature():
+    """Return grids of level and log hazard ratio, and the posterior's weights: the model's priors, Poisson kernel."""
+    crude = np.log(ONE["deaths"].sum() / ONE["exposure"].sum())
+    level = np.linspace(-0.5, 0.5, 801)[:, None] + np.log(ONE["deaths"][0] / ONE["exposure"][0])
+    beta = np.linspace(-0.9, 0.9, 901) + np.log(200 / 8500 / (300 / 9000))
+    log_density = stats.norm.logpdf(level, crude, LEVEL_SD) + stats.norm.logpdf(beta, 0, 10)
+    for arm in (0, 1):
+        eta = level + arm * beta
+        log_density = log_density + ONE["deaths"][arm] * eta - ONE["exposure"][arm] * np.exp(eta)
+    weights = np.exp(log_density - log_density.max())
+    return level[:, 0], beta, weights / weights.sum()
+
+
+def quantile(grid, weights, probability):
+    return float(np.interp(probability, np.cumsum(weights) - weights / 2, grid))
+
+
+def test_one_interval_agrees_with_quadrature(one_interval, agrees):
+    level, beta, weights = quadrature()
+    alpha = one_interval.alpha.isel(interval=0)
+    for draws, grid, marginal in ((alpha, level, weights.sum(axis=1)), (one_interval.beta, beta, weights.sum(axis=0))):
+        exact = {probability: quantile(grid, marginal, probability) for probability in (0.025, 0.25, 0.5, 0.975)}
+        sd = np.sqrt(marginal @ grid**2 - (marginal @ grid) ** 2)
+        agrees(draws, marginal @ grid, sd, exact)
+    log_rates = np.array([alpha.values.ravel(), one_interval.beta.values.ravel()])
+    centred = [level - weights.sum(axis=1) @ level, beta - weights.sum(axis=0) @ beta]
+    assert np.cov(log_rates)[0, 1] == pytest.approx(centred[0] @ weights @ centred[1], rel=0.1)
+
+
+def test_one_interval_is_gamma_poisson(one_interval, agrees):
+    """Under flat priors on the log rates they are Gamma(deaths, exposure), and their ratio a scaled F."""
+    deaths, exposure = ONE["deaths"], ONE["exposure"]
+    probabilities = np.array([0.025, 0.5, 0.975])
+    rate = np.exp(one_interval.alpha.isel(interval=0))
+    gamma = stats.gamma(deaths[0], scale=1 / exposure[0])
+    crude = deaths[1] / exposure[1] / (deaths[0] / exposure[0])
+    ratio = stats.f(2 * deaths[1], 2 * deaths[0], scale=crude)
+    # the priors (SD 2 of the level, 10 of the effect) move 500 deaths by less than a thousandth
+    level, beta, weights = quadrature()
+    for grid, marginal, exact in ((level, weights.sum(axis=1), gamma), (beta, weights.sum(axis=0), ratio)):
+        ours = [np.exp(quantile(grid, marginal, probability)) for probability in probabilities]
+        np.testing.assert_allclose(ours, exact.ppf(probabilities), rtol=2e-3)
+    agrees(rate, gamma.mean(), gamma.std(), dict(zip(probabilities, gamma.ppf(probabilities), strict=True)))
+    agrees(np.exp(one_interval.beta), ratio.mean(), ratio.std())

@@ -1,0 +1,123 @@
+"""How long the commands take, as whole processes, beside what they may take.
+
+    .venv/bin/python benchmarks/speed.py [--runs N] [--reanalyse-runs N]
+
+See benchmarks/README.md for what each line measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+PROGRAM = (sys.executable, "-m", "secondlook.cli.main")
+DONE = (0, 3)  # 3: written, but the diagnostics gate failed
+IMPUTATIONS = 5
+FEW = ("--imputations", str(IMPUTATIONS), "--quiet")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measurement: seconds of each run, and the most that is wanted, where that is stated."""
+
+    name: str
+    seconds: tuple[float, ...]
+    target: float | None = None
+
+    def __str__(self) -> str:
+        low, middle, high = min(self.seconds), statistics.median(self.seconds), max(self.seconds)
+        target = "" if self.target is None else f"{self.target:8.1f}  {'yes' if middle < self.target else 'NO'}"
+        return f"{self.name:<48}{low:8.2f}{middle:8.2f}{high:8.2f}{target}"
+
+
+def timed(arguments: Sequence[str]) -> float:
+    """Return how long a command takes, in seconds."""
+    start = time.perf_counter()
+    done = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - start
+    if done.returncode not in DONE:
+        raise SystemExit(f"secondlook {' '.join(arguments)} exits with {done.returncode}:\n{done.stderr}")
+    return seconds
+
+
+def repeated(arguments: Sequence[str], runs: int) -> tuple[float, ...]:
+    """Return the times of several runs after one that warms the caches."""
+    timed(arguments)
+    return tuple(timed(arguments) for _ in range(runs))
+
+
+def prior_cost(runs: int) -> list[Line]:
+    """Return what one more prior costs a run that has a compiled model and a fit: sampled afresh, and reweighted."""
+    from secondlook.data import load_record
+    from secondlook.data.reconstruction import reconstruct
+    from secondlook.inference import Options
+    from secondlook.inference.fitting import _moved, _sampled
+    from secondlook.inference.sampling import compile_model
+    from secondlook.inference.tasks import Imputations, piecewise_task
+    from secondlook.models.priors import named_prior
+
+    record, options = load_record("mf07-01"), Options(imputations=IMPUTATIONS)
+    imputations = Imputations(reconstruct(record, imputations=IMPUTATIONS, seed=1))
+    weak, sceptical = (named_prior(name, record) for name in ("weak", "sceptical"))
+    task = piecewise_task("piecewise", imputations, record.landmark_times(), options)
+    compiled = compile_model(task.build(weak))
+    fitted = [_sampled(task, compiled, weak, options, i) for i in range(IMPUTATIONS)]
+
+    def sampled() -> None:
+        for i in range(IMPUTATIONS):
+            _sampled(task, compiled, sceptical, options, i)
+
+    def reweighted() -> None:
+        for i, one in enumerate(fitted):
+            _moved(task, compiled, weak, sceptical, options, i, one)
+
+    return [
+        Line("  one more prior, sampled, 5 imputations", _times(sampled, runs), 2.0),
+        Line("  one more prior, reweighted, 5 imputations", _times(reweighted, runs), 2.0),
+    ]
+
+
+def _times(work: Callable[[], None], runs: int) -> tuple[float, ...]:
+    starts = [time.perf_counter()]
+    for _ in range(runs):
+        work()
+        starts.append(time.perf_counter())
+    return tuple(end - start for start, end in pairwise(starts))
+
+
+def lines(runs: int, reanalyse_runs: int) -> list[Line]:
+    """Measure everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = str(Path(folder) / "results")
+        found = [
+            Line("secondlook --help", repeated(["--help"], runs), 0.5),
+            Line("secondlook audit", repeated(["audit"], runs), 2.0),
+        ]
+        if reanalyse_runs:
+            whole = repeated(["reanalyse", "--out", out, "--quiet"], reanalyse_runs)
+            found.append(Line("secondlook reanalyse, warm", whole, 60.0))
+        fit = ["fit", "--out", str(Path(folder) / "fits"), *FEW, "--prior"]
+        found.append(Line("secondlook fit --prior sceptical, 5 imputations", repeated([*fit, "sceptical"], runs)))
+    return [*found, *prior_cost(runs)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--runs", type=int, default=5, help="timed runs of the short commands")
+    parser.add_argument("--reanalyse-runs", type=int, default=3, help="timed runs of reanalyse; 0 leaves it out")
+    given = parser.parse_args()
+    print(f"{'seconds':<48}{'min':>8}{'median':>8}{'max':>8}{'target':>8}  met")
+    for line in lines(given.runs, given.reanalyse_runs):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

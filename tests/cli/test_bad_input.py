@@ -1,0 +1,220 @@
+"""Bad input: every problem named on a line of its own, exit 2, no traceback, nothing on disk changed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from secondlook.cli.options import Shared, checked_options
+from secondlook.data import InputError
+from secondlook.inference import Options, load
+
+BAD_RECORDS = {
+    "unknown key": (('id = "small"', 'id = "small"\ncolour = "red"'), "colour: 'red': unknown key"),
+    "wrong type": (("patients = 136\nevents", 'patients = "many"\nevents'), "arms.control.patients: 'many'"),
+    "crossed limits": (('ci = ["0.49", "0.88"]', 'ci = ["0.88", "0.49"]'), "hazard_ratio[1]"),
+    "estimate outside": (('estimate = "0.66"', 'estimate = "0.96"'), "hazard_ratio[1]"),
+    "negative count": (("events = 101", "events = -1"), "arms.control.events: -1"),
+    "zero count": (("patients = 138", "patients = 0"), "arms.treatment.patients: 0"),
+    "survival above 1": (('estimate = "0.51"', 'estimate = "1.51"'), "survival[1].estimate"),
+    "percentage": (('estimate = "0.51"', 'estimate = "51"'), "survival[1].estimate"),
+    "unknown arm": (('arm = "control"\ntime', 'arm = "placebo"\ntime'), "survival[1].arm: 'placebo'"),
+    "unknown level": (('where = { er = "+" }', 'where = { er = "?" }'), "hazard_ratio[2].where"),
+    "unknown factor": (('where = { er = "+" }', 'where = { her2 = "+" }'), "hazard_ratio[2].where"),
+    "too many events": (("events = 76", "events = 760"), "arms.treatment"),
+    "times out of order": (("times = [0, 12]", "times = [12, 0]"), "at_risk[1]"),
+}
+TWO_PROBLEMS = (("events = 101", "events = -1"), ('estimate = "0.51"', 'estimate = "51"'))
+
+
+def refused(done, *texts: str) -> None:
+    """Check that a command named these problems, one a line, and nothing else."""
+    assert done.code == 2
+    assert "Traceback" not in done.err
+    assert done.out == ""
+    assert all(line.startswith("error: ") for line in done.problems)
+    for text in texts:
+        assert any(text in line for line in done.problems), done.err
+
+
+@pytest.mark.parametrize("name", BAD_RECORDS)
+def test_bad_records(run, template, disk, name):
+    change, text = BAD_RECORDS[name]
+    path = template(change)
+    before = disk()
+    refused(run("audit", path, "--out", "here"), text, "trial.toml")
+    assert disk() == before
+
+
+@pytest.mark.parametrize("command", ["audit", "show", "reanalyse", "fit", "reconstruct"])
+def test_every_command_names_every_problem_of_a_record(run, template, disk, command):
+    path = template(*TWO_PROBLEMS)
+    before = disk()
+    out = () if command == "show" else ("--out", "here")
+    done = run(command, path, *out)
+    refused(done, "arms.control.events: -1", "survival[1].estimate")
+    assert len(done.problems) == 2
+    assert disk() == before
+
+
+def test_malformed_toml_is_named_alone(run, template):
+    done = run("audit", template(more="[[["))
+    refused(done, "not valid TOML")
+    assert len(done.problems) == 1
+
+
+@pytest.mark.parametrize("trial", ["nothing", "nothing.toml"])
+def test_unknown_trials(run, trial):
+    refused(run("audit", trial), trial)
+    refused(run("reanalyse", trial, "--out", "here"), trial)
+    assert not Path("here").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["bogus"], 'Unknown command "bogus"'),
+        (["fit", "--drws", "3", "--out", "here"], "Unknown option: --drws"),
+        (["fit"], "--out requires an argument"),
+        (["fit", "--draws", "many", "--out", "here"], 'Invalid value for --draws: unable to convert "many"'),
+        (["audit", "mf07-01", "mf07-01-10y"], "mf07-01-10y"),
+        (["fit", "--out", "here", "--model", "cox"], "--model: cox: not a model; give one of piecewise"),
+        (["fit", "--out", "here", "--prior", "hopeful"], "--prior: hopeful: not a prior"),
+        (["fit", "--out", "here", "--prior", "0,-1"], "--prior: 0,-1: not a prior"),
+        (["fit", "--out", "here", "--shrinkage", "horseshoe"], "--shrinkage: horseshoe: not available"),
+        (["reconstruct", "--out", "here", "--partition", "receptor"], "--partition: receptor: only whole arms"),
+        (["reconstruct", "--out", "here", "--imputations", "0"], "--imputations: 0"),
+        (["new", "mine.txt"], "must end in .toml"),
+    ],
+)
+def test_bad_usage(run, arguments, text):
+    refused(run(*arguments), text)
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("draws", 0, "must be a whole number from 10"),
+        ("chains", 0, "must be a whole number from 1"),
+        ("seed", -1, "must be a whole number from 0"),
+        ("imputations", 0, "must be a whole number from 1"),
+        ("benefit_threshold", 0.0, "must be above 0 and at most 1"),
+        ("benefit_threshold", float("nan"), "must be above 0 and at most 1"),
+        ("harm_threshold", -1.0, "must be finite and at least 1"),
+        ("harm_threshold", float("inf"), "must be finite and at least 1"),
+        ("design_hr", float("nan"), "must be above 0 and below 1"),
+        ("design_hr", 1.2, "must be above 0 and below 1"),
+        ("intervals", "6,12", "must begin at 0"),
+        ("intervals", "0", "must have at least two bounds"),
+        ("intervals", "0,12,12", "must increase"),
+        ("intervals", "0,x", "must be numbers separated by commas"),
+        ("intervals", "0,inf", "must be finite numbers"),
+        ("landmarks", "0,12", "must be above 0"),
+        ("landmarks", "24,12", "must increase"),
+        ("landmarks", "", "must be numbers separated by commas"),
+    ],
+)
+def test_each_option_is_checked(name, value, allowed):
+    with pytest.raises(InputError) as caught:
+        checked_options(Shared(**{name: value}))
+    (problem,) = caught.value.problems
+    assert problem.place == f"--{name.replace('_', '-')}"
+    assert allowed in problem.allowed
+
+
+def test_tau_scale_is_checked():
+    with pytest.raises(InputError, match="--tau-scale: 0: must be finite and above 0"):
+        checked_options(Shared(), 0.0)
+
+
+def test_landmarks_must_lie_within_given_intervals():
+    with pytest.raises(InputError, match="--landmarks: 36: must not lie beyond the last interval, which ends at 24"):
+        checked_options(Shared(intervals="0,12,24", landmarks="36"))
+
+
+def test_defaults_are_the_librarys():
+    assert checked_options(Shared()) == Options()
+
+
+def test_all_bad_options_are_named_at_once(run):
+    done = run("fit", "--out", "here", "--draws", "0", "--seed", "-1", "--intervals", "1,1", "--design-hr", "nan")
+    refused(done, "--draws: 0", "--seed: -1", "--intervals: 1,1: must begin", "must increase", "--design-hr: nan")
+    assert len(done.problems) == 5
+
+
+COMMANDS_WITH_OUT = ("reanalyse", "fit", "reconstruct")
+
+
+@pytest.mark.parametrize("command", COMMANDS_WITH_OUT)
+@pytest.mark.parametrize("out", ["file", "file/below", "foreign"])
+def test_places_that_cannot_be_written(run, disk, command, out):
+    Path("file").write_text("mine", encoding="utf-8")
+    Path("foreign").mkdir()
+    Path("foreign/thesis.txt").write_text("mine", encoding="utf-8")
+    before = disk()
+    refused(run(command, "--out", out), f"--out: {out}")
+    assert disk() == before
+
+
+def test_an_audit_that_cannot_be_written(run, disk):
+    Path("file").write_text("mine", encoding="utf-8")
+    before = disk()
+    refused(run("audit", "--out", "file"), "file")
+    refused(run("reconstruct", "--out", "new", "--patients-out", "file/p.csv"), "file/p.csv")
+    refused(run("reconstruct", "--out", "new", "--patients-out", "."), ".: is a directory")
+    assert disk() == before
+
+
+def test_results_that_are_missing_or_damaged(run, results, disk):
+    Path("empty").mkdir()
+    results(Path("damaged"))
+    Path("damaged/posterior/piecewise-weak.nc").write_bytes(b"not netCDF")
+    before = disk()
+    refused(run("compare", "empty"), "empty: holds no results")
+    refused(run("plot", "nowhere", "forest"), "nowhere: holds no results")
+    refused(run("plot", "damaged", "forest"), "piecewise-weak.nc: not a readable netCDF file")
+    refused(run("compare", "damaged"), "piecewise-weak.nc")
+    assert disk() == before
+
+
+@pytest.mark.parametrize("command", ["fit", "reconstruct"])
+def test_results_of_another_trial_or_record_are_refused(run, results, made, disk, command):
+    results(Path("other"), run={**made().run, "trial": "another"})
+    results(Path("older"), run={**made().run, "record_sha256": "0"})
+    results(Path("broken"))
+    Path("broken/run.json").write_text("{", encoding="utf-8")
+    before = disk()
+    refused(run(command, "--out", "other"), "other: another: holds results of this trial")
+    refused(run(command, "--out", "older"), "older: holds results of another version of mf07-01's record")
+    refused(run(command, "--out", "broken"), "run.json: cannot be read")
+    assert disk() == before
+
+
+def test_unknown_figures_are_named(run, results):
+    results(Path("here"))
+    refused(run("plot", "here", "pie"), "KIND: pie: not a figure; give one of forest")
+    refused(run("plot", "here", "forest", "--width", "nan"), "--width")
+
+
+def test_new_leaves_what_is_there(run):
+    Path("mine.toml").write_text("mine", encoding="utf-8")
+    refused(run("new", "mine.toml"), "exists already")
+    assert Path("mine.toml").read_text(encoding="utf-8") == "mine"
+
+
+def test_the_whole_process_shows_no_traceback(tmp_path):
+    (tmp_path / "bad.toml").write_text("schema = ", encoding="utf-8")
+    command = [sys.executable, "-m", "secondlook.cli.main", "audit", "bad.toml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: bad.toml: not valid TOML")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_damaged_results_cannot_be_loaded(results, tmp_path):
+    results(tmp_path / "here")
+    (tmp_path / "here" / "record.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"record\.json"):
+        load(tmp_path / "here")

@@ -1,0 +1,218 @@
+"""The skin is thin: the library is called once, with what the command line says, and its answer is written."""
+
+import json
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+import pytest
+
+from secondlook import figures, inference
+from secondlook.cli import results as results_module
+from secondlook.data.audit import COLUMNS
+from secondlook.inference import Options
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture
+def library(monkeypatch, made):
+    """Replace the fitting of models; remember with what it was called."""
+    calls = []
+
+    def fake(name, **settings):
+        def call(record, *arguments):
+            *given, options, notify = arguments
+            calls.append((name, record.id, tuple(given), options))
+            notify("working")
+            notify("note: something to know")
+            return made(given[1] if given else "weak", **settings)
+
+        return call
+
+    def drawn(_, directory, *__):
+        directory.mkdir()
+        (directory / "forest.png").write_bytes(b"png")
+        return [directory / "forest.png"]
+
+    def install(**settings):
+        monkeypatch.setattr(inference, "reanalyse", fake("reanalyse", **settings))
+        monkeypatch.setattr(inference, "fit", fake("fit", **settings))
+        monkeypatch.setattr(figures, "write_figures", drawn)
+        return calls
+
+    return install
+
+
+def test_reanalyse_calls_the_library_once_and_writes_everything(run, library):
+    calls = library()
+    done = run("reanalyse", "--draws", "500", "--seed", "7", "--landmarks", "24,48", "--design-hr", "0.6")
+    assert done.code == 0
+    options = Options(draws=500, seed=7, landmarks=(24.0, 48.0), design_hazard_ratio=0.6)
+    assert calls == [("reanalyse", "mf07-01", (), options)]
+    written = {path.name for path in Path("results/mf07-01").iterdir()}
+    tables = {"estimates.csv", "comparison.csv", "diagnostics.csv", "audit.csv", "reconstruction.csv"}
+    assert written == tables | {"posterior", "figures", "run.json", "record.json"}
+    assert [path.name for path in Path("results").iterdir()] == ["mf07-01"]  # nothing is left over
+
+
+def test_reanalyse_prints_the_headline(run, library):
+    library()
+    out = run("reanalyse", "--out", "here").out
+    for text in ("0.66 (0.49-0.88)", "0.997", "<0.001", "P(HR <0.80)", "P(HR >1.25)", "Normal(0, 1)"):
+        assert text in out
+    assert "60 (51-68)" in out and "p = 0.10" in out  # what the paper prints at 36 months
+    assert "10 (10-70)" in out  # what the model says
+    assert "predict 0.65 (printed: 0.66)" in out
+    assert "Passed" in out
+    assert "Inconsistent" in out and "Triple-negative" not in out
+    assert str(Path("here") / "estimates.csv") in out
+
+
+def test_notes_go_to_stderr_unless_quiet(run, library):
+    library()
+    assert run("reanalyse").problems == ["note: something to know"]
+    assert run("reanalyse", "--quiet").err == ""
+
+
+def test_failed_diagnostics_exit_with_3_and_leave_everything(run, library):
+    library(passed=False)
+    done = run("reanalyse", "--out", "here")
+    assert done.code == 3
+    assert "FAILED" in done.out and "hazard_ratio" in done.out
+    assert Path("here/estimates.csv").exists() and Path("here/figures/forest.png").exists()
+
+
+def test_fit_merges_into_results_of_the_same_record(run, library, results):
+    calls = library()
+    results(Path("here"))
+    done = run("fit", "--out", "here", "--prior", "-0.2,0.5", "--model", "effects", "--tau-scale", "0.5", "--quiet")
+    assert done.code == 0
+    assert calls == [("fit", "mf07-01", ("effects", "-0.2,0.5", None), Options(tau_scale=0.5))]
+    assert set(pd.read_csv("here/estimates.csv")["prior"]) == {"weak", "-0.2,0.5"}
+    assert {path.stem for path in Path("here/posterior").iterdir()} == {"piecewise-weak", "piecewise--0.2,0.5"}
+
+
+def test_fit_with_failed_diagnostics_exits_with_3(run, library):
+    library(passed=False)
+    assert run("fit", "--out", "here", "--quiet").code == 3
+    assert Path("here/estimates.csv").exists()
+
+
+def test_a_failed_run_leaves_the_old_results(run, library, results, monkeypatch, disk):
+    library()
+    results(Path("here"))
+    before = disk()
+
+    def broken(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(figures, "write_figures", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        run("reanalyse", "--out", "here")
+    assert disk() == before
+
+
+def test_interrupting_exits_with_130_and_leaves_the_old_results(run, library, results, monkeypatch, disk):
+    library()
+    results(Path("here"))
+    before = disk()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inference, "reanalyse", interrupted)
+    done = run("reanalyse", "--out", "here")
+    assert (done.code, done.problems) == (130, ["error: interrupted"])
+    assert disk() == before
+
+
+def test_audit_prints_and_writes_every_check(run):
+    done = run("audit", "--out", "here")
+    assert (done.code, done.err) == (0, "")
+    frame = pd.read_csv("here/audit.csv")
+    assert tuple(frame.columns) == COLUMNS
+    assert set(frame["verdict"]) >= {"ok", "note", "inconsistent"}
+    for text in ("hazard ratio ER/PR(+)", "(15/136) / (2/138)", "Sample size".lower()):
+        assert text in done.out
+
+
+def test_strict_audit_exits_with_1_for_contradictions_only(run, template):
+    assert run("audit", "--strict").code == 1
+    assert run("audit", template(), "--strict").code == 0
+
+
+def test_audit_finds_the_impossible(run):
+    done = run("audit", "mf07-01-10y")
+    assert done.code == 0
+    assert "Impossible: 1" in done.out
+
+
+def test_reconstruct_writes_table_sheet_and_patients(run):
+    done = run("reconstruct", "--out", "here", "--imputations", "2", "--patients-out", "there/patients.csv")
+    assert done.code == 0
+    assert {path.name for path in Path("here").iterdir()} == {
+        "reconstruction.csv",
+        "table.nc",
+        "record.json",
+        "run.json",
+    }
+    patients = pd.read_csv("there/patients.csv")
+    assert list(patients.columns) == ["time", "event", "arm"]
+    assert patients.groupby("arm").agg({"event": ["size", "sum"]}).to_numpy().tolist() == [[136, 101], [138, 76]]
+    assert "hazard ratio" in done.out and "0.66" in done.out
+
+
+def test_reconstruct_keeps_other_results(run, results):
+    results(Path("here"))
+    estimates = Path("here/estimates.csv").read_bytes()
+    assert run("reconstruct", "--out", "here", "--imputations", "1", "--quiet").code == 0
+    assert Path("here/estimates.csv").read_bytes() == estimates
+    assert json.loads(Path("here/run.json").read_text(encoding="utf-8"))["resolved"]["priors"] == {
+        "weak": "Normal(0, 1)"
+    }
+
+
+def test_compare_prints_the_saved_comparison(run, results):
+    results(Path("here"))
+    done = run("compare", "here")
+    assert (done.code, done.err) == (0, "")
+    for text in ("0.66 (0.49-0.88)", "0.66 (0.48-0.88)", "nonproportional", "ER/PR(+)", "weak"):
+        assert text in done.out
+
+
+def test_plot_draws_one_kind_or_all(run, results, monkeypatch):
+    results(Path("here"))
+    calls = []
+    monkeypatch.setattr(figures, "draw", lambda _, kind, width: calls.append((kind, width)) or "figure")
+    monkeypatch.setattr(figures, "write_figure", lambda _, folder, kind: [folder / f"{kind}.png"])
+    monkeypatch.setattr(figures, "write_figures", lambda *given: calls.append(given[1:]) or [])
+    assert run("plot", "here", "forest", "--width", "90").out.split() == [
+        "Wrote",
+        str(Path("here/figures/forest.png")),
+    ]
+    assert run("plot", "here", "all").code == 0
+    assert calls == [("forest", 90.0), (Path("here/figures"), results_module.WIDTH_MM)]
+
+
+def test_plot_says_when_results_do_not_support_a_figure(run, results, monkeypatch):
+    results(Path("here"))
+    monkeypatch.setattr(figures, "draw", lambda *_: None)
+    done = run("plot", "here", "forest")
+    assert (done.code, done.problems) == (2, ["error: here: forest: these results do not support this figure"])
+
+
+def test_trials_and_show(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "mf07-01" in run("trials").out
+    shown = run("show", "mf07-01").out
+    assert "0.63 (0.44 to 0.89)" in shown and "Hazard ratios" in shown
+
+
+def test_new_writes_a_record_that_can_be_audited(run):
+    assert run("new", "mine.toml").code == 0
+    assert run("audit", "mine.toml").code == 0
+
+
+def test_schema_is_json(run):
+    assert json.loads(run("schema").out)["title"] == "secondlook trial record"

@@ -1,0 +1,79 @@
+"""Text for people: nothing is lost at any width, and numbers read as they should."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from secondlook.cli import printing
+
+TABLE = (("Patients", "Hazard ratio", "P(HR <0.80)"), [("ER/PR(-) HER2(+)", "0.66 (0.49-0.88)", "<0.001")])
+
+
+@pytest.mark.parametrize("width", [24, 40, 80, 120])
+def test_tables_lose_nothing_at_any_width(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    printing.table(*TABLE)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    shown = "".join(lines)
+    for text in ("ER/PR(-)", "HER2(+)", "(0.49-0.88)", "<0.001")[: 4 if width > 24 else 0]:
+        assert text in shown
+    assert sorted("".join(lines).replace(" ", "").replace("─", "")) == sorted(
+        "".join([*TABLE[0], *TABLE[1][0]]).replace(" ", "")
+    )
+
+
+def test_headers_wrap_before_cells():
+    columns = [["P(HR <0.80)", "0.9"], ["Hazard ratio", "0.66 (0.49-0.88)"]]
+    assert printing.widths(columns, 40) == [11, 16]
+    assert printing.widths(columns, 26) == [6, 16]
+    assert printing.widths(columns, 20) == [6, 12]
+
+
+def test_columns_without_text_are_left_out(capsys):
+    printing.table(("a", "b"), [("1", ""), ("2", "")])
+    assert "b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.5, "0.500"), (0.9996, ">0.999"), (1.0, ">0.999"), (0.0, "<0.001"), (float("nan"), ""), (0.9994, "0.999")],
+)
+def test_probabilities_are_never_certain(value, text):
+    assert printing.probability(value) == text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((0.656, 0.491, 0.884), "0.66 (0.49-0.88)"),
+        ((0.1, -0.02, 0.2), "0.10 (-0.02 to 0.20)"),
+        ((0.6, float("nan"), float("nan")), "0.60"),
+        ((float("nan"),) * 3, ""),
+        ((45.0, 40.0, float("inf")), "45.00 (40.00-inf)"),
+    ],
+)
+def test_intervals(numbers, text):
+    assert printing.with_interval(*numbers) == text
+
+
+def test_piped_output_has_no_colour_and_fits_a_page():
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "FORCE_COLOR")}
+    command = [sys.executable, "-m", "secondlook.cli.main", "show", "mf07-01"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, encoding="utf-8")
+    assert "\x1b" not in done.stdout
+    assert "…" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_audit_imports_neither_pymc_nor_lifelines():
+    script = (
+        "import sys; from secondlook.cli.main import main; main(['audit']); "
+        "print(sorted({'pymc', 'lifelines', 'arviz', 'matplotlib', 'xarray'} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

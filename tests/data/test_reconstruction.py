@@ -1,0 +1,321 @@
+"""Reconstruction from published numbers: a simulated trial whose patients are known, and MF07-01."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+from lifelines import KaplanMeierFitter
+
+from secondlook.data import InputError, load_record
+from secondlook.data.cohort import Cohort, median_survival
+from secondlook.data.reading import parse_record
+from secondlook.data.reconstruction import FIT_SHEET_COLUMNS, reconstruct
+from secondlook.data.reconstruction.solver import Problem, solve
+from secondlook.data.reconstruction.targets import arm_targets, withhold
+from secondlook.data.reconstruction.unknowns import Unknowns
+from secondlook.data.simulation import cox_fit, kaplan_meier
+from secondlook.data.subgroup import OVERALL
+
+RATES = {"control": 0.030, "treatment": 0.020}
+SIZES = {"control": 150, "treatment": 160}
+LANDMARKS = (12.0, 24.0, 36.0)
+
+
+def simulated_patients():
+    """Exponential deaths, entry over 40 months, closing 60 months after the first."""
+    rng = np.random.default_rng(20180)
+    patients = {}
+    for arm, rate in RATES.items():
+        death, closing = rng.exponential(1 / rate, SIZES[arm]), rng.uniform(20, 60, SIZES[arm])
+        patients[arm] = np.minimum(death, closing), death <= closing
+    return patients
+
+
+PATIENTS = simulated_patients()
+
+
+def landmark(arm, time):
+    """Kaplan-Meier with the log-log interval, as printed."""
+    estimate, variance = kaplan_meier(*PATIENTS[arm], time)
+    spread = 1.959964 * math.sqrt(variance) / abs(math.log(estimate))
+    limits = [f"{estimate ** math.exp(sign * spread):.2f}" for sign in (1, -1)]
+    return {"arm": arm, "time": time, "estimate": f"{estimate:.2f}", "ci": limits, "source": "Results"}
+
+
+def follow_up(arm):
+    time, event = PATIENTS[arm]
+    quartiles = {name: f"{np.quantile(time, q):.1f}" for name, q in (("q25", 0.25), ("median", 0.5), ("q75", 0.75))}
+    moments = {"mean": f"{time.mean():.1f}", "sd": f"{time.std(ddof=1):.1f}"}
+    return {"arm": arm, **moments, **quartiles, "survivors_median": f"{np.median(time[~event]):.1f}"}
+
+
+def hazard_ratio():
+    (time0, event0), (time1, event1) = PATIENTS.values()
+    group = np.repeat([False, True], [time0.size, time1.size])
+    log_ratio, error = cox_fit(np.r_[time0, time1], np.r_[event0, event1], group)
+    limits = [f"{math.exp(log_ratio + z * error):.2f}" for z in (-1.959964, 1.959964)]
+    return {"estimate": f"{math.exp(log_ratio):.2f}", "ci": limits}
+
+
+def raw_record():
+    return {
+        "schema": 1,
+        "id": "simulated",
+        "title": "An exponential trial",
+        "arms": {
+            arm: {"label": arm, "patients": SIZES[arm], "events": int(PATIENTS[arm][1].sum())} for arm in RATES
+        },
+        "survival": [landmark(arm, time) for arm in RATES for time in LANDMARKS],
+        "follow_up": [follow_up(arm) for arm in RATES],
+        "at_risk": [
+            {"arm": arm, "times": [0, 24, 40], "patients": [int((PATIENTS[arm][0] >= t).sum()) for t in (0, 24, 40)]}
+            for arm in RATES
+        ],
+        "hazard_ratio": [hazard_ratio()],
+    }
+
+
+@pytest.fixture(scope="module")
+def rebuilt():
+    return reconstruct(parse_record(raw_record()), imputations=3)
+
+
+def test_every_number_of_a_coherent_paper_is_reproduced_within_its_rounding(rebuilt):
+    sheet = rebuilt.fit_sheet
+    used = sheet[sheet.used]
+    assert len(used) == 2 + 18 + 12 + 4 + 3  # deaths, landmarks, follow-up, at risk, hazard ratio
+    assert used.half_widths_off.abs().max() <= 1
+    assert rebuilt.conflicts == ()
+    off = (used.reproduced - used.printed.astype(float)) / used.half_width
+    np.testing.assert_allclose(used.half_widths_off, off, atol=1e-9)
+    assert list(sheet.columns) == list(FIT_SHEET_COLUMNS)
+
+
+def test_every_draw_reproduces_every_number_within_half_width_and_sd(rebuilt):
+    tables = rebuilt.unknowns.table(rebuilt.draws)
+    for target, sd in zip(rebuilt.targets, rebuilt.sds, strict=True):
+        assert sd == pytest.approx(target.half_width / math.sqrt(3))  # the SD of a uniform
+        assert np.abs(target.functional(tables) - target.value).max() <= target.half_width + sd
+    assert 0 < rebuilt.acceptance_rate <= 1
+    assert rebuilt.acceptance_rate == 3 / rebuilt.attempts
+
+
+def test_the_hidden_patients_are_found_again(rebuilt):
+    """Between the landmarks, where nothing is printed, the curve is within two points of the patients' own."""
+    table = rebuilt.table
+    hazard = (table.deaths / table.exposure).isel(stratum=0) * (table.stop - table.start)
+    for arm in RATES:
+        curve = KaplanMeierFitter().fit(*PATIENTS[arm])
+        for month in (6, 18, 30):
+            mean = float(np.exp(-hazard.sel(arm=arm)[..., :month].sum("interval")).mean())
+            assert mean == pytest.approx(curve.predict(month), abs=0.05)
+    medians = rebuilt.fit_sheet.query("item == 'median'").set_index("arm").reproduced
+    for arm in RATES:
+        assert medians[arm] == pytest.approx(KaplanMeierFitter().fit(*PATIENTS[arm]).median_survival_time_, rel=0.1)
+
+
+def test_the_table_keeps_every_patient(rebuilt):
+    table = rebuilt.table
+    gone = (table.deaths + table.censored).sum("interval")
+    np.testing.assert_allclose(gone, table.patients, rtol=1e-10)
+    np.testing.assert_allclose(table.patients[0, 0], [150, 160])
+    assert table.attrs == {"trial": "simulated", "source": "published", "time_unit": "months", "partition": ""}
+
+
+def test_imputations_differ_and_do_not_depend_on_their_number(rebuilt):
+    one = reconstruct(parse_record(raw_record()), imputations=1)
+    np.testing.assert_array_equal(one.draws, rebuilt.draws[:1])
+    more = one.with_imputations(3)
+    np.testing.assert_array_equal(more.draws, rebuilt.draws)
+    assert more.attempts == rebuilt.attempts
+    assert np.abs(rebuilt.draws[0] - rebuilt.draws[1]).max() > 0.1
+    other = reconstruct(parse_record(raw_record()), imputations=1, seed=2)
+    assert np.abs(other.draws[0] - rebuilt.draws[0]).max() > 0.1
+    np.testing.assert_array_equal(other.mode, rebuilt.mode)  # the mode is not random
+
+
+def test_fewer_numbers_leave_more_open(rebuilt):
+    """The withheld hazard ratio is predicted, and varies more between the draws than where it is used."""
+    free = reconstruct(parse_record(raw_record()), imputations=3, without=("hazard_ratio",))
+    printed = float(raw_record()["hazard_ratio"][0]["estimate"])
+    assert free.predicted("hazard_ratio").mean() == pytest.approx(printed, abs=0.05)
+    assert rebuilt.predicted("hazard_ratio") == pytest.approx([printed] * 3, abs=0.008)
+    assert free.predicted("hazard_ratio").std() > rebuilt.predicted("hazard_ratio").std()
+    assert not free.fit_sheet.set_index("item").loc["hazard_ratio", "used"]
+    with pytest.raises(KeyError, match="no_such_item"):
+        free.predicted("no_such_item")
+
+
+def test_a_contradictory_number_is_named():
+    raw = raw_record()
+    raw["follow_up"][0]["mean"] = "45.0"  # above the upper quartile; about 27 in truth
+    rebuilt = reconstruct(parse_record(raw), imputations=1)
+    named = {(target.item, target.arm): target for target in rebuilt.conflicts}
+    assert ("follow_up mean", "control") in named
+    row = rebuilt.fit_sheet.query("item == 'follow_up mean' and arm == 'control'")
+    assert abs(row.half_widths_off.item()) > 1
+    # its SD is the distance, so that the others are not bent to it
+    index = rebuilt.targets.index(named["follow_up mean", "control"])
+    assert rebuilt.sds[index] > 10 * rebuilt.targets[index].half_width
+
+
+@pytest.fixture(scope="module")
+def mf07():
+    return reconstruct(load_record("mf07-01"), imputations=3)
+
+
+def test_mf07_reproduces_every_printed_number(mf07):
+    used = mf07.fit_sheet[mf07.fit_sheet.used]
+    outside = used[used.half_widths_off.abs() > 1]
+    assert outside.empty, outside[["item", "arm", "time", "printed", "reproduced"]].to_string()
+    assert used.query("item == 'deaths'").printed.tolist() == ["101", "76"]
+    tables = mf07.table.deaths.sum("interval").isel(stratum=0)
+    np.testing.assert_allclose(tables, [[101, 76]] * 3, atol=0.08)
+
+
+def test_mf07_without_its_hazard_ratio_predicts_it():
+    free = reconstruct(load_record("mf07-01"), imputations=3, without=("hazard_ratio",))
+    assert free.predicted("hazard_ratio").mean() == pytest.approx(0.66, abs=0.03)
+    assert free.fit_sheet.query("item == 'hazard_ratio'").used.eq(False).all()
+
+
+def test_numbers_that_are_not_to_be_used_are_left_out():
+    raw = raw_record()
+    raw["survival"][0]["use"] = False
+    items = [(target.item, target.arm, target.time) for target in arm_targets(parse_record(raw))]
+    assert ("survival", "control", 12.0) not in items and ("survival", "control", 24.0) in items
+
+
+def test_subgroup_numbers_are_not_about_whole_arms():
+    assert all(target.subgroup.is_overall for target in arm_targets(load_record("mf07-01")))
+
+
+def test_totals_stand_in_where_the_arms_print_no_deaths():
+    raw = raw_record()
+    for arm in raw["arms"].values():
+        del arm["events"]
+    total = sum(int(event.sum()) for _, event in PATIENTS.values())
+    raw["totals"] = {"patients": 310, "events": total}
+    rebuilt = reconstruct(parse_record(raw), imputations=1)
+    both = rebuilt.table.deaths.sum(("arm", "interval")).item()
+    assert both == pytest.approx(total, abs=0.1)
+    by_arm = rebuilt.table.deaths.sum("interval").to_numpy()[0, 0]
+    assert by_arm == pytest.approx([event.sum() for _, event in PATIENTS.values()], abs=12)
+
+
+def test_inverted_hazard_ratios_are_read_as_printed():
+    """Control over treatment: the printed number is reproduced, the table does not change."""
+    raw = raw_record()
+    row = raw["hazard_ratio"][0]
+    inverted = {"estimate": f"{1 / float(row['estimate']):.2f}", "comparison": "control/treatment"}
+    inverted["ci"] = [f"{1 / float(limit):.2f}" for limit in reversed(row["ci"])]
+    raw["hazard_ratio"] = [inverted]
+    sheet = reconstruct(parse_record(raw), imputations=1).fit_sheet.set_index("item")
+    for name in ("hazard_ratio", "hazard_ratio lower", "hazard_ratio upper"):
+        assert abs(sheet.loc[name, "half_widths_off"]) <= 1
+
+
+def test_withholding_keeps_other_items():
+    targets = withhold(arm_targets(parse_record(raw_record())), "hazard_ratio", OVERALL)
+    assert {target.item.split()[0] for target in targets if not target.used} == {"hazard_ratio"}
+    assert sum(not target.used for target in targets) == 3
+
+
+@pytest.mark.parametrize(
+    ("remove", "needed"),
+    [
+        (lambda raw: [arm.pop("patients") for arm in raw["arms"].values()], "patients of both arms"),
+        (lambda raw: [arm.pop("events") for arm in raw["arms"].values()], "events of both arms or in all"),
+        (
+            lambda raw: [raw.pop(name) for name in ("survival", "follow_up", "at_risk")],
+            "survival at a landmark, follow-up or numbers at risk",
+        ),
+    ],
+)
+def test_records_that_print_too_little(remove, needed):
+    raw = copy.deepcopy(raw_record())
+    if needed.startswith("patients"):
+        raw = {key: value for key, value in raw.items() if key != "at_risk"}
+    remove(raw)
+    with pytest.raises(InputError, match=f"^simulated: published survival .* the record prints no {needed}$"):
+        reconstruct(parse_record(raw))
+
+
+def test_a_horizon_must_not_cut_off_a_landmark():
+    with pytest.raises(InputError, match=r"simulated: horizon: 30\.0: must not lie before the latest landmark"):
+        reconstruct(parse_record(raw_record()), horizon=30.0)
+
+
+def test_the_horizon_ends_the_grid():
+    rebuilt = reconstruct(parse_record(raw_record()), imputations=1, horizon=61.5)
+    assert float(rebuilt.table.stop[-1]) == 61.5
+    # 1.2 times the latest printed time, in whole six months
+    default = reconstruct(parse_record(raw_record()), imputations=0).unknowns.edges[-1]
+    latest = max(40.0, *(float(item[name]) for item in raw_record()["follow_up"] for name in ("q75", "survivors_median")))
+    assert default == math.ceil(1.2 * latest / 6) * 6
+
+
+def test_draws_that_keep_missing_are_given_up(monkeypatch):
+    rebuilt = reconstruct(parse_record(raw_record()), imputations=0)
+    monkeypatch.setattr(
+        "secondlook.data.reconstruction.published.solve", lambda problem, values, centre, start, tolerance: 0 * start
+    )
+    with pytest.raises(InputError, match="simulated: no table was found in 25 attempts that reproduces all printed"):
+        rebuilt.with_imputations(1)
+
+
+def test_units_do_not_matter():
+    """The same trial in years: the same deaths by month."""
+    raw = raw_record()
+    raw["time_unit"] = "years"
+    months = parse_record({**raw_record(), "follow_up": [], "at_risk": []})
+    for item in raw["survival"]:
+        item["time"] /= 12
+    years = parse_record({**raw, "follow_up": [], "at_risk": []})
+    tables = [reconstruct(record, imputations=1).table.deaths.to_numpy() for record in (months, years)]
+    np.testing.assert_allclose(tables[1], tables[0], rtol=1e-4, atol=1e-6)
+
+
+# --- the solver and the unknowns by themselves
+
+
+def test_solver_solves_a_linear_problem_exactly():
+    """Minimum of |(Ax - y)/s|^2 + |x - c|^2 in closed form."""
+    rng = np.random.default_rng(5)
+    matrix, values, sds, centre = rng.normal(size=(4, 7)), rng.normal(size=4), np.full(4, 0.1), rng.normal(size=7)
+    problem = Problem(lambda x: x @ matrix.T, values, sds, sds)
+    found = solve(problem, values, centre, np.zeros(7), 1e-12)
+    exact = np.linalg.solve(
+        matrix.T @ matrix / 0.01 + np.eye(7), matrix.T @ values / 0.01 + centre
+    )
+    np.testing.assert_allclose(found, exact, atol=1e-5)
+
+
+def test_unknowns_at_zero_are_exponential_arms():
+    """No effect, no noise: both arms die at the crude rate and are censored at theirs."""
+    edges = np.arange(0.0, 61.0)
+    unknowns = Unknowns(np.array([[100.0, 200.0]]), edges, 1.0, 0.02, 0.01)
+    table = unknowns.table(np.zeros(unknowns.size))
+    np.testing.assert_allclose(table.at_risk[0], np.array([[100], [200]]) * np.exp(-0.03 * edges), rtol=1e-12)
+    np.testing.assert_allclose(table.deaths / table.exposure, 0.02, rtol=1e-12)
+    np.testing.assert_allclose(table.at_risk[..., :-1] - table.at_risk[..., 1:], table.deaths + table.censored)
+    log_ratio, error = table.cox((0,))
+    deaths = table.deaths.sum(axis=-1)[0]
+    assert log_ratio == pytest.approx(0, abs=1e-9)
+    assert error == pytest.approx(math.sqrt(1 / deaths[0] + 1 / deaths[1]), rel=1e-6)
+    assert isinstance(table.cohort((0,), (0, 1)), Cohort)
+    assert median_survival(table.cohort((0,), (0, 1))) == pytest.approx(math.log(2) / 0.02, rel=1e-9)
+
+
+def test_sampling_noise_has_the_variance_of_poisson_counts():
+    """The log of realised over expected deaths has variance 1/(mu + 1/2) by interval."""
+    edges = np.array([0.0, 6.0])
+    unknowns = Unknowns(np.array([[100.0, 100.0]]), edges, 1.0, 0.02, 0.01)
+    rng = np.random.default_rng(6)
+    draws = np.zeros((4000, unknowns.size))
+    draws[:, -2:] = rng.standard_normal((4000, 2))
+    tables = unknowns.table(draws)
+    expected = unknowns.table(np.zeros(unknowns.size)).deaths[0, :, 0]
+    spread = np.log(tables.deaths[:, 0, :, 0] / tables.exposure[:, 0, :, 0] / 0.02).std(axis=0)
+    np.testing.assert_allclose(spread, 1 / np.sqrt(expected + 0.5), rtol=0.05)

@@ -1,0 +1,94 @@
+"""One real fit of MF07-01 for all tests, and a made-up sampler for what needs no real one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from secondlook.inference import Options, fitting
+from secondlook.inference.reanalysis import analyse
+
+RUNS = ("cold", "warm")
+SMALL_FIT = """
+import sys
+from secondlook.inference.options import Options
+from secondlook.inference.sampling import compile_model, sample
+from secondlook.models.effects import effects
+from secondlook.models.priors import Prior
+
+compiled = compile_model(effects([[-0.3]], [[0.2]], Prior("weak", (0.0,), (1.0,))))
+posterior, _ = sample(compiled, {}, Options(draws=100, chains=2), 0)
+print(posterior["theta"].to_numpy().tobytes().hex())
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilations(request, tmp_path_factory):
+    """The same small fit in two processes, the first with an empty compilation cache; runs beside the other tests."""
+    if not any(item.name == "test_cold_and_warm_cache_give_the_same_digits" for item in request.session.items):
+        yield None
+        return
+    place = tmp_path_factory.mktemp("compilation")
+    script = place / "small_fit.py"
+    script.write_text(SMALL_FIT)
+    command = " && ".join(f'"{sys.executable}" "{script}" > "{place / run}"' for run in RUNS)
+    flags = {"PYTENSOR_FLAGS": f"base_compiledir={place / 'cache'}", "NUMBA_CACHE_DIR": str(place / "numba")}
+    process = subprocess.Popen(["sh", "-c", command], env=os.environ | flags, stderr=subprocess.PIPE, text=True)
+    yield process, place
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture(scope="session")
+def mf07():
+    """MF07-01, the proportional model under two priors, with few imputations."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "imputations_needed", lambda draws: 0)
+        options = Options(imputations=6, draws=500)
+        return analyse("mf07-01", ("piecewise",), ("vague", "sceptical"), None, options, lambda _: None)
+
+
+class NormalSampler:
+    """Stands in for `sample`: exact draws of one normal effect, so that every answer is known.
+
+    The data of an imputation are its estimate and standard error, ``{"row": [y, s]}``.
+    """
+
+    def __init__(self):
+        self.calls = []
+        self.divergences = {}  # by settings
+
+    def __call__(self, compiled, data, options, imputation, settings=fitting.FIRST):
+        assert compiled == "compiled"
+        self.calls.append((imputation, tuple(data["prior"][1:, 0]), settings))
+        mean, sd = normal_posterior(*data["row"], *data["prior"][1:, 0])
+        rng = np.random.default_rng([options.seed, imputation])
+        shape = (options.chains, options.draws)
+        dims = ("chain", "draw")
+        posterior = xr.Dataset({"mu": (dims, rng.normal(mean, sd, shape)), "other": (dims, rng.normal(size=shape))})
+        stats = xr.Dataset({name: (dims, np.ones(shape)) for name in ("n_steps", "mean_tree_accept", "step_size")})
+        diverging = np.zeros(shape, dtype=bool)
+        diverging.flat[: self.divergences.get(settings, 0)] = True
+        return posterior, stats.assign(diverging=(dims, diverging), energy=(dims, rng.normal(size=shape)))
+
+
+def normal_posterior(y, s, prior_mean, prior_sd):
+    precision = 1 / s**2 + 1 / prior_sd**2
+    return (y / s**2 + prior_mean / prior_sd**2) / precision, precision**-0.5
+
+
+@pytest.fixture
+def normal_sampler(monkeypatch):
+    sampler = NormalSampler()
+    monkeypatch.setattr(fitting, "compile_model", lambda model: "compiled")
+    monkeypatch.setattr(fitting, "sample", sampler)
+    return sampler
+
+
+@pytest.fixture(name="normal_posterior")
+def normal_posterior_fixture():
+    return normal_posterior
