@@ -16,6 +16,15 @@ PIPED_WIDTH = 100
 NOTE = "note: "
 
 
+class Page(Console):
+    """A console that leaves it to the program what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise again what rich would turn into an exit with 1."""
+        self.quiet = True
+        raise BrokenPipeError
+
+
 def console(stream: TextIO | None = None) -> Console:
     """Return a console that prints text as it is.
 
@@ -26,7 +35,7 @@ def console(stream: TextIO | None = None) -> Console:
     """
     target = stream or sys.stdout
     width = None if target.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
-    return Console(file=target, width=width, markup=False, highlight=False, emoji=False)
+    return Page(file=target, width=width, markup=False, highlight=False, emoji=False)
 
 
 class Progress:

@@ -170,7 +170,7 @@ def load(directory: str | Path) -> Reanalysis:
     table = folder / TABLE
     return Reanalysis(
         record,
-        _read_netcdf(table, xr.load_dataset) if table.exists() else None,
+        _read_table(table) if table.exists() else None,
         tuple(_read_fit(path) for path in posteriors),
         **{name: _read_csv(folder / f"{name}.csv") for name in TABLES},
         run=_read_json(folder / RUN),
@@ -210,6 +210,13 @@ def _read_netcdf(path: Path, reader: Any) -> Any:
         return reader(path, engine=ENGINE)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise input_error(str(path), "", None, f"not a readable netCDF file ({error})") from None
+
+
+def _read_table(path: Path) -> xr.Dataset:
+    table: xr.Dataset = _read_netcdf(path, xr.load_dataset)
+    if not {"deaths", "exposure", "patients"} <= set(table.data_vars):
+        raise input_error(str(path), "", None, "not a survival table written by secondlook")
+    return table
 
 
 def _read_fit(path: Path) -> Fit:

@@ -77,3 +77,10 @@ def test_audit_imports_neither_pymc_nor_lifelines():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, encoding="utf-8"
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_closed_pipe_is_no_error():
+    command = [sys.executable, "-m", "secondlook.cli.main", "show", "mf07-01"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 0)

@@ -3,16 +3,17 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from secondlook.inference import Options, fitting
+from secondlook.inference import Options, fit, fitting
 from secondlook.inference.reanalysis import analyse
+from secondlook.inference.sampling import compile_model
 
 RUNS = ("cold", "warm")
+COMPILATION_TEST = "test_cold_and_warm_cache_give_the_same_digits"
 SMALL_FIT = """
 import sys
 from secondlook.inference.options import Options
@@ -26,10 +27,15 @@ print(posterior["theta"].to_numpy().tobytes().hex())
 """
 
 
+def pytest_collection_modifyitems(items):
+    """Put last what waits for the processes below."""
+    items.sort(key=lambda item: item.name == COMPILATION_TEST)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compilations(request, tmp_path_factory):
     """The same small fit in two processes, the first with an empty compilation cache; runs beside the other tests."""
-    if not any(item.name == "test_cold_and_warm_cache_give_the_same_digits" for item in request.session.items):
+    if not any(item.name == COMPILATION_TEST for item in request.session.items):
         yield None
         return
     place = tmp_path_factory.mktemp("compilation")
@@ -44,12 +50,31 @@ def compilations(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def mf07():
-    """MF07-01, the proportional model under two priors, with few imputations."""
+def few(pytestconfig):
+    """Compile each graph of MF07-01 once for all tests (the models' too), and keep to few imputations."""
+    graphs = vars(pytestconfig).setdefault("compiled_graphs", {})
+
+    def compile_once(model):
+        name = "mf07 effects" if "mu" in model.named_vars else "mf07 piecewise"
+        if name not in graphs:
+            graphs[name] = compile_model(model)
+        return graphs[name]
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "imputations_needed", lambda draws: 0)
-        options = Options(imputations=6, draws=500)
-        return analyse("mf07-01", ("piecewise",), ("vague", "sceptical"), None, options, lambda _: None)
+        patch.setattr(fitting, "compile_model", compile_once)
+        patch.setattr(fitting, "imputations_needed", lambda _: 0)
+        yield Options(imputations=5, draws=500)
+
+
+@pytest.fixture(scope="session")
+def mf07(few):
+    """MF07-01, the proportional model, sampled under `vague` and reweighted to `sceptical`."""
+    return analyse("mf07-01", ("piecewise",), ("vague", "sceptical"), None, few, lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def mf07_effects(few):
+    return fit("mf07-01", "effects", options=few)
 
 
 class NormalSampler:
@@ -84,7 +109,7 @@ def normal_posterior(y, s, prior_mean, prior_sd):
 @pytest.fixture
 def normal_sampler(monkeypatch):
     sampler = NormalSampler()
-    monkeypatch.setattr(fitting, "compile_model", lambda model: "compiled")
+    monkeypatch.setattr(fitting, "compile_model", lambda _: "compiled")
     monkeypatch.setattr(fitting, "sample", sampler)
     return sampler
 

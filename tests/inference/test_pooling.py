@@ -1,30 +1,26 @@
-"""Pooling over imputations: the formulas, and the gate that each criterion can close."""
+"""Pooling over imputations: the formulas, the probabilities, and medians that are not reached."""
 
 import numpy as np
-import pandas as pd
 import pytest
-import xarray as xr
 
-from secondlook.inference.diagnostics import Diagnostics, diagnose, joined
+from secondlook.inference.diagnostics import Diagnostics
 from secondlook.inference.options import Options
-from secondlook.inference.pooling import estimate_rows, imputations_needed, variances
+from secondlook.inference.pooling import MOST_IMPUTATIONS, estimate_rows, imputations_needed, variances
 from secondlook.inference.quantities import Draws, Quantity
-from secondlook.inference.sampling import resample
 
 RATIO = Quantity("hazard_ratio", "Hazard ratio")
 MEDIAN = Quantity("median_treatment", "Median")
+DIFFERENCE = Quantity("rmst_difference", "Difference", 36.0)
 
 
-def draws_of(values, quantity=RATIO):
-    return Draws((quantity,), np.asarray(values)[:, None])
-
-
-def stats_of(shape, divergences=0, energy=None):
-    diverging = np.zeros(shape, dtype=bool)
-    diverging[0, 0, :divergences] = True
-    energy = np.random.default_rng(0).normal(size=shape) if energy is None else energy
-    dims = ("imputation", "chain", "draw")
-    return xr.Dataset({"diverging": (dims, diverging), "energy": (dims, energy)})
+def row_of(values, quantity=RATIO, options=None):
+    values = np.asarray(values)
+    imputations = len(values)
+    ess = np.arange(1, imputations + 1)[:, None] * 100.0
+    rhat = 1 + np.arange(imputations)[:, None] / 1000
+    diagnostics = Diagnostics(rhat, ess, ess / 2, np.zeros(imputations), np.ones(imputations))
+    (row,) = estimate_rows(Draws((quantity,), values[:, None]), diagnostics, options or Options())
+    return row
 
 
 @pytest.fixture
@@ -34,114 +30,99 @@ def good():
 
 
 def test_rows_follow_the_formulas(good):
-    draws = draws_of(good)
-    diagnostics = diagnose(draws, stats_of(good.shape))
-    (row,) = estimate_rows(draws, diagnostics, Options())
+    """MCSE^2 = W/ESS + B/m, share = B/(W + B), effective sizes summed, worst R-hat."""
+    row = row_of(good)
     within = good.reshape(3, -1).var(axis=1, ddof=1).mean()
     between = good.reshape(3, -1).mean(axis=1).var(ddof=1)
+    assert (row["ess_bulk"], row["ess_tail"], row["rhat"]) == (600, 300, pytest.approx(1.002))
     assert row["imputation_share"] == pytest.approx(between / (within + between))
-    assert row["ess_bulk"] == pytest.approx(diagnostics.ess_bulk.sum())
-    assert row["mcse"] == pytest.approx(np.sqrt(within / row["ess_bulk"] + between / 3))
+    assert row["mcse"] == pytest.approx(np.sqrt(within / 600 + between / 3))
     assert (row["median"], row["lower"], row["upper"]) == pytest.approx(tuple(np.quantile(good, [0.5, 0.025, 0.975])))
+    assert (row["mean"], row["sd"]) == pytest.approx((good.mean(), good.std(ddof=1)))
+
+
+def test_mcse_is_the_spread_of_repeated_estimates():
+    """Independent draws in imputations that differ: the means of 2,000 repetitions scatter by the MCSE."""
+    rng = np.random.default_rng(2)
+    shifts = rng.normal(0, 0.5, (2000, 10, 1))
+    values = shifts + rng.normal(size=(2000, 10, 60))
+    spread = values.mean(axis=(1, 2)).std()
+    ess = np.full((10, 1), 60.0)
+    diagnostics = Diagnostics(np.ones((10, 1)), ess, ess, np.zeros(10), np.ones(10))
+    rows = [
+        estimate_rows(Draws((RATIO,), one.reshape(10, 1, 4, 15)), diagnostics, Options())[0]["mcse"] for one in values
+    ]
+    assert np.sqrt(np.mean(np.square(rows))) == pytest.approx(spread, rel=0.08)
+
+
+def test_probabilities_of_a_ratio(good):
+    row = row_of(good)
     assert row["prob_benefit"] == (good < 1).mean()
     assert row["prob_meaningful"] == (good < 0.8).mean()
     assert row["prob_harm"] == (good > 1.25).mean()
+    moved = row_of(good, options=Options(benefit_threshold=0.9, harm_threshold=1.1))
+    assert (moved["prob_meaningful"], moved["prob_harm"]) == ((good < 0.9).mean(), (good > 1.1).mean())
 
 
-def test_thresholds_are_options(good):
-    draws = draws_of(good)
-    (row,) = estimate_rows(draws, diagnose(draws, stats_of(good.shape)), Options(benefit_threshold=0.9))
-    assert row["prob_meaningful"] == (good < 0.9).mean()
+def test_probabilities_of_differences_and_one_arm():
+    values = np.random.default_rng(3).normal(1, 2, (2, 4, 50))
+    row = row_of(values, DIFFERENCE)
+    assert row["prob_benefit"] == (values > 0).mean()
+    assert np.isnan([row["prob_meaningful"], row["prob_harm"]]).all()
+    assert np.isnan(row_of(values, MEDIAN)["prob_benefit"])
+    assert (row["time"], row_of(values, MEDIAN)["time"]) == (36.0, pytest.approx(np.nan, nan_ok=True))
 
 
-def test_imputations_needed(good):
-    share = variances(draws_of(good)).imputation_share[0]
-    assert imputations_needed(draws_of(good)) == np.ceil(share / 0.01)
-    assert imputations_needed(draws_of(good[:, :, :] * 0 + np.arange(3)[:, None, None])) == 100
-
-
-def test_infinite_medians(good):
-    values = np.where(good > 1.2, np.inf, good)
-    draws = draws_of(values, MEDIAN)
-    (row,) = estimate_rows(draws, diagnose(draws, stats_of(values.shape)), Options())
-    assert row["upper"] == np.inf
-    assert np.isnan([row["mean"], row["sd"], row["mcse"], row["prob_benefit"]]).all()
-    assert row["median"] == pytest.approx(np.median(good), rel=1e-3)
-    assert 0 < row["imputation_share"] < 1
-
-
-def test_the_gate_opens_for_good_draws(good):
-    diagnostics = diagnose(draws_of(good), stats_of(good.shape))
-    assert diagnostics.sound.all()
-    assert diagnostics.enough.all()
-
-
-def test_the_gate_closes_for_chains_that_disagree(good):
-    shifted = good + np.array([0, 0, 0, 0.3])[None, :, None] * (np.arange(3) == 1)[:, None, None]
-    assert diagnose(draws_of(shifted), stats_of(good.shape)).sound.tolist() == [True, False, True]
-
-
-def test_the_gate_closes_for_divergences(good):
-    assert diagnose(draws_of(good), stats_of(good.shape, divergences=1)).sound.tolist() == [False, True, True]
-
-
-def test_the_gate_closes_for_low_bfmi(good):
-    energy = np.cumsum(np.random.default_rng(2).normal(size=good.shape), axis=-1)
-    diagnostics = diagnose(draws_of(good), stats_of(good.shape, energy=energy))
-    assert (diagnostics.bfmi_min < 0.3).all()
-    assert not diagnostics.sound.any()
-
-
-def test_the_gate_closes_for_few_effective_draws(good):
-    assert not diagnose(draws_of(good[:1, :, :200]), stats_of((1, 4, 200))).enough.any()
-
-
-def test_a_constant_is_no_failure(good):
-    diagnostics = diagnose(draws_of(np.ones_like(good)), stats_of(good.shape))
-    assert diagnostics.sound.all()
-    assert diagnostics.enough.all()
-
-
-def test_joined_and_scaled(good):
-    one = diagnose(draws_of(good), stats_of(good.shape))
-    both = joined([one, one])
-    assert both.rhat.shape == (6, 1)
-    assert one.scaled(np.full((3, 1), 0.5)).ess_bulk == pytest.approx(one.ess_bulk / 2)
-    assert isinstance(both, Diagnostics)
-
-
-def test_resampling_gives_the_other_priors_posterior():
-    """Normal likelihood 0.4 +- 0.5: from prior N(0, 1) to N(0, 0.6), against the closed form."""
+@pytest.mark.parametrize("spread", [0.05, 0.1, 0.2])
+def test_imputations_needed_is_the_share_over_a_hundredth(spread):
+    """sqrt(B/m) <= 0.1 sqrt(W + B)."""
     rng = np.random.default_rng(4)
-
-    def posterior(sd):
-        precision = 1 / 0.5**2 + 1 / sd**2
-        return 0.4 / 0.5**2 / precision, precision**-0.5
-
-    mean, sd = posterior(1.0)
-    effect = rng.normal(mean, sd, (4, 5000))
-    log_ratio = -0.5 * (effect / 0.6) ** 2 + 0.5 * effect**2
-    moved = resample(log_ratio, (1, 0))
-    values = np.take_along_axis(effect, moved.chosen, axis=-1)
-    wanted = posterior(0.6)
-    assert values.mean() == pytest.approx(wanted[0], abs=0.01)
-    assert values.std() == pytest.approx(wanted[1], rel=0.02)
-    assert moved.k_hat < 0.7
-    assert 0.5 < moved.efficiency < 1
+    values = spread * np.array([-1.0, 0, 1])[:, None, None, None] + rng.normal(size=(3, 1, 4, 250))
+    draws = Draws((RATIO,), values)
+    found, (within, between) = imputations_needed(draws), (variances(draws).within[0], variances(draws).between[0])
+    assert np.sqrt(between / found) <= 0.1 * np.sqrt(within + between) < np.sqrt(between / max(found - 1, 1e-9))
 
 
-def test_resampling_far_away_is_found_out():
-    effect = np.random.default_rng(5).normal(0, 0.15, (4, 1000))
-    assert resample(-0.5 * ((effect - 3) / 0.05) ** 2 + 0.5 * effect**2, (1, 0)).k_hat > 0.7
+def test_at_most_two_hundred_imputations(monkeypatch):
+    values = np.arange(3.0)[:, None, None, None] * np.ones((3, 1, 2, 5))
+    assert imputations_needed(Draws((RATIO,), values)) == 100  # all of the variance lies between
+    monkeypatch.setattr("secondlook.inference.pooling.MOST_IMPUTATION_ERROR", 0.01)
+    assert imputations_needed(Draws((RATIO,), values)) == MOST_IMPUTATIONS == 200
 
 
-def test_resampling_to_the_same_prior_changes_nothing():
-    same = resample(np.zeros((4, 10)), (1, 0))
-    assert (same.chosen == np.arange(10)).all()
-    assert same.efficiency == 1
+def test_the_worst_quantity_decides():
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(3, 2, 4, 250))
+    values[:, 1] += np.array([-1.0, 0, 1])[:, None, None]
+    both, worst = Draws((RATIO, DIFFERENCE), values), Draws((DIFFERENCE,), values[:, 1:])
+    assert imputations_needed(both) == imputations_needed(worst) > 30
 
 
-def test_frame_of_rows_is_complete(good):
-    draws = draws_of(good)
-    frame = pd.DataFrame(estimate_rows(draws, diagnose(draws, stats_of(good.shape)), Options()))
-    assert {"time", "reference", "partition", "subgroup", "label", "estimand"} <= set(frame.columns)
+def test_a_single_imputation_has_no_between_variance(good):
+    row = row_of(good[:1])
+    assert row["imputation_share"] == 0
+    assert row["mcse"] == pytest.approx(good[0].std(ddof=1) / 10)
+
+
+def test_a_median_that_is_not_reached(good):
+    """Quantiles are taken with infinity; mean, SD and MCSE are left empty; ranks give the imputations' share."""
+    values = np.where(good > 1.2, np.inf, good)
+    row = row_of(values, MEDIAN)
+    assert row["upper"] == np.inf
+    assert row["lower"] == pytest.approx(np.quantile(good, 0.025), rel=1e-3)
+    assert row["median"] == pytest.approx(np.median(good), rel=1e-3)
+    assert np.isnan([row["mean"], row["sd"], row["mcse"], row["prob_benefit"]]).all()
+    assert row["imputation_share"] == pytest.approx(row_of(good)["imputation_share"], abs=0.03)
+
+
+def test_a_constant_has_no_error():
+    row = row_of(np.ones((2, 4, 10)), DIFFERENCE)
+    assert (row["sd"], row["mcse"], row["imputation_share"]) == (0, 0, 0)
+
+
+def test_rows_name_their_quantity():
+    quantity = Quantity("hazard_ratio", "Solitary bone", None, "metastasis=solitary bone", "metastasis")
+    row = row_of(np.ones((1, 2, 5)), quantity)
+    expected = {"estimand": "hazard_ratio", "label": "Solitary bone", "reference": "", "partition": "metastasis"}
+    assert {name: row[name] for name in expected} == expected
+    assert row["subgroup"] == "metastasis=solitary bone"

@@ -1,55 +1,105 @@
-"""MF07-01 end to end, small: what must come out, and that saving never harms what is there."""
+"""MF07-01 end to end, small: what must come out, and what a record cannot support."""
+
+import dataclasses
+import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from secondlook import inference
-from secondlook.data import InputError
+from secondlook.data import InputError, load_record
 from secondlook.data.reading import parse_record
 from secondlook.inference import columns
-from secondlook.inference.storage import replacing
-
-SMALL = inference.Options(draws=500, imputations=3)
-
-
-@pytest.fixture(scope="module")
-def vague():
-    return inference.fit("mf07-01", "piecewise", "vague", options=SMALL)
+from secondlook.inference.reanalysis import analyse
+from secondlook.inference.tasks import effects_task, model_edges
+from secondlook.inference.versions import record_hash
 
 
-@pytest.fixture(scope="module")
-def effects():
-    return inference.fit("mf07-01", "effects", options=SMALL)
+def overall(reanalysis, prior):
+    (row,) = reanalysis.estimates.query(f"estimand == 'hazard_ratio' and prior == '{prior}'").itertuples()
+    return row
 
 
-def test_vague_posterior_agrees_with_the_paper(vague):
-    (row,) = vague.estimates.query("estimand == 'hazard_ratio'").itertuples()
+def test_vague_posterior_agrees_with_the_paper(mf07):
+    row = overall(mf07, "vague")
     assert (row.median, row.lower, row.upper) == pytest.approx((0.66, 0.49, 0.88), abs=0.02)
+    assert row.prob_benefit == pytest.approx(stats.norm.cdf(-math.log(0.66) / 0.149), abs=0.004)
 
 
-def test_withheld_hazard_ratio_is_predicted(vague):
-    assert vague.comparison["withheld"].to_numpy() == pytest.approx(0.66, abs=0.03)
+def test_the_sceptic_is_reweighted_as_if_the_effect_were_normal(mf07):
+    """Normal approximation: precision-weighted mean of the vague posterior and Normal(0, s)."""
+    (draws,) = (fit.posterior["beta"].to_numpy() for fit in mf07.fits if fit.prior.name == "vague")
+    (prior,) = (fit.prior for fit in mf07.fits if fit.prior.name == "sceptical")
+    precision = 1 / draws.var() + 1 / prior.sds[0] ** 2
+    exact = stats.norm(draws.mean() / draws.var() / precision, precision**-0.5)
+    row = overall(mf07, "sceptical")
+    assert np.log([row.median, row.lower, row.upper]) == pytest.approx(exact.ppf([0.5, 0.025, 0.975]), abs=0.02)
+    assert mf07.run["resolved"]["reweighted"] == ["piecewise-sceptical"]
 
 
-def test_cox_on_the_table_is_the_papers(vague):
-    (row,) = vague.comparison.itertuples()
-    assert (row.cox, row.cox_lower, row.cox_upper) == pytest.approx((0.66, 0.49, 0.88), abs=0.01)
-    assert (row.published, row.published_lower, row.published_upper) == (0.66, 0.49, 0.88)
+def test_withheld_hazard_ratio_is_predicted(mf07):
+    assert mf07.comparison["withheld"].to_numpy() == pytest.approx(0.66, abs=0.03)
 
 
-def test_gate_and_columns(vague, effects):
-    for found in (vague, effects):
+def test_cox_on_the_table_is_the_papers(mf07):
+    for row in mf07.comparison.itertuples():
+        assert (row.cox, row.cox_lower, row.cox_upper) == pytest.approx((0.66, 0.49, 0.88), abs=0.01)
+        assert (row.published, row.published_lower, row.published_upper) == (0.66, 0.49, 0.88)
+        assert row.published_level == 0.95
+
+
+def test_survival_at_the_landmarks_is_the_papers(mf07):
+    """Proportional hazards bend the curves a little: within three points of what is printed."""
+    rows = mf07.estimates.query("prior == 'vague'").set_index(["estimand", "time"])["median"]
+    printed = {
+        ("control", 36.0): 0.51,
+        ("control", 60.0): 0.244,
+        ("treatment", 36.0): 0.60,
+        ("treatment", 60.0): 0.416,
+    }
+    for (arm, time), value in printed.items():
+        assert rows[f"survival_{arm}", time] == pytest.approx(value, abs=0.06)
+        assert rows[f"rmst_{arm}", time] < time
+
+
+def test_rows_are_consistent_with_each_other(mf07):
+    frame = mf07.estimates.query("prior == 'vague'")
+    assert (frame["lower"] <= frame["median"]).all() and (frame["median"] <= frame["upper"]).all()
+    assert frame["imputation_share"].between(0, 1).all()
+    means = frame.set_index(["estimand", "time"])["mean"]
+    for estimand in ("survival", "rmst"):
+        for time in (36.0, 60.0):
+            difference = means[f"{estimand}_treatment", time] - means[f"{estimand}_control", time]
+            assert means[f"{estimand}_difference", time] == pytest.approx(difference, rel=1e-9)
+
+
+def test_gate_and_columns(mf07, mf07_effects):
+    for found in (mf07, mf07_effects):
         assert found.passed
         assert (found.diagnostics["divergences"] == 0).all()
         assert tuple(found.estimates.columns) == columns.ESTIMATES
         assert tuple(found.comparison.columns) == columns.COMPARISON
         assert tuple(found.diagnostics.columns) == columns.DIAGNOSTICS
         assert (found.estimates["rhat"] <= 1.01).all()
+        assert (found.estimates["trial"] == "mf07-01").all()
+        assert (found.estimates["endpoint"] == "overall survival").all()
 
 
-def test_every_printed_subgroup_has_an_estimate(effects):
-    printed = {row.where.key for row in effects.record.hazard_ratio if row.use}
-    rows = effects.estimates.query("estimand == 'hazard_ratio'")
+def test_run_facts(mf07):
+    run = mf07.run
+    assert run["trial"] == "mf07-01" and run["seed"] == 1
+    assert run["record_sha256"] == record_hash(load_record("mf07-01"))
+    assert run["resolved"]["landmarks"] == [36, 60]
+    assert run["resolved"]["imputations"] == {"piecewise-vague": 5, "piecewise-sceptical": 5}
+    assert run["resolved"]["priors"]["vague"] == "Normal(0, 10)"
+    assert run["versions"]["pymc"].startswith("6.")
+    assert "/" not in str(run["options"])
+
+
+def test_every_printed_subgroup_has_an_estimate(mf07_effects):
+    printed = {row.where.key for row in mf07_effects.record.hazard_ratio if row.use}
+    rows = mf07_effects.estimates.query("estimand == 'hazard_ratio'")
     assert set(rows["subgroup"]) == printed
     assert not rows.duplicated(["partition", "subgroup"]).any()
     alone = rows[rows["partition"].isin(["age", "metastasis", ""])]
@@ -57,67 +107,31 @@ def test_every_printed_subgroup_has_an_estimate(effects):
     assert set(rows[rows["partition"] == "receptor"]["shrinkage"]) == {"half-normal"}
 
 
-def test_same_seed_same_numbers(effects):
-    again = inference.fit("mf07-01", "effects", options=SMALL)
-    assert again.estimates.equals(effects.estimates)
+def test_single_rows_are_conjugate(mf07_effects):
+    """The weak prior, Normal(0, 1), times the printed normal likelihood."""
+    rows = mf07_effects.estimates.query("shrinkage == 'none'").set_index("subgroup")
+    for row in mf07_effects.record.hazard_ratio:
+        if row.use and row.where.key in rows.index:
+            precision = 1 / row.standard_error**2 + 1
+            exact = stats.norm(
+                math.log(row.treatment_over_control) / row.standard_error**2 / precision, precision**-0.5
+            )
+            found = rows.loc[row.where.key]
+            errors = 4 * exact.std() * np.sqrt([0.5 * np.pi, 7.1, 7.1]) / math.sqrt(found.ess_tail)
+            ours = np.log(found[["median", "lower", "upper"]].astype(float))
+            assert (np.abs(ours - exact.ppf([0.5, 0.025, 0.975])) < errors).all()
+            assert found.prob_benefit == pytest.approx(exact.cdf(0), abs=4 * 0.5 / math.sqrt(found.ess_bulk))
 
 
-def test_save_and_load(vague, tmp_path):
-    vague.save(tmp_path / "out")
-    loaded = inference.load(tmp_path / "out")
-    assert loaded.record == vague.record
-    assert loaded.estimates["median"].to_numpy() == pytest.approx(vague.estimates["median"].to_numpy(), rel=1e-5)
-    assert list(loaded.estimates.columns) == list(vague.estimates.columns)
-    (before,), (after,) = vague.fits, loaded.fits
-    assert after.prior == before.prior
-    assert after.edges == before.edges
-    assert np.array_equal(after.posterior["beta"], before.posterior["beta"])
-    assert loaded.run == vague.run
+def test_same_seed_same_numbers(mf07_effects, few):
+    again = inference.fit("mf07-01", "effects", options=few)
+    assert again.estimates.equals(mf07_effects.estimates)
+    other = inference.fit("mf07-01", "effects", options=dataclasses.replace(few, seed=2))
+    assert not other.estimates["median"].equals(mf07_effects.estimates["median"])
 
 
-def test_saving_replaces_results_and_nothing_else(vague, tmp_path):
-    foreign = tmp_path / "foreign"
-    foreign.mkdir()
-    (foreign / "thesis.txt").write_text("ten years of work")
-    with pytest.raises(InputError, match="holds something other than results"):
-        vague.save(foreign)
-    assert [path.name for path in foreign.iterdir()] == ["thesis.txt"]
-    with pytest.raises(InputError, match="is a file"):
-        vague.save(foreign / "thesis.txt")
-    with pytest.raises(InputError, match="--out"):
-        vague.save(foreign / "thesis.txt" / "out")
-    vague.save(tmp_path / "out")
-    (tmp_path / "out" / "stale.txt").write_text("from an earlier run")
-    vague.save(tmp_path / "out")
-    assert not (tmp_path / "out" / "stale.txt").exists()
-
-
-def test_an_interrupted_write_leaves_what_was_there(vague, tmp_path):
-    vague.save(tmp_path / "out")
-    before = sorted(path.name for path in (tmp_path / "out").rglob("*"))
-
-    def interrupted():
-        with replacing(tmp_path / "out") as staged:
-            (staged / "half.txt").write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == before
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_damaged_results_are_named(vague, tmp_path):
-    with pytest.raises(InputError, match="holds no results"):
-        inference.load(tmp_path)
-    vague.save(tmp_path / "out")
-    posterior = tmp_path / "out" / "posterior" / "piecewise-vague.nc"
-    posterior.write_bytes(b"not netCDF")
-    with pytest.raises(InputError, match=r"piecewise-vague\.nc.*not a readable netCDF file"):
-        inference.load(tmp_path / "out")
-
-
-def test_what_a_record_cannot_support_is_said():
+@pytest.fixture
+def bare():
     raw = {
         "schema": 1,
         "id": "bare",
@@ -125,10 +139,45 @@ def test_what_a_record_cannot_support_is_said():
         "arms": {"control": {"label": "C"}, "treatment": {"label": "T"}},
         "hazard_ratio": [{"estimate": "0.75", "ci": ["0.55", "1.02"]}],
     }
-    bare = parse_record(raw)
+    return parse_record(raw)
+
+
+def test_what_a_record_cannot_support_is_said(bare):
     with pytest.raises(InputError, match="prints no patients of both arms"):
-        inference.fit(bare, "piecewise", options=SMALL)
-    with pytest.raises(InputError, match="not a model; give one of piecewise"):
-        inference.fit(bare, "cox", options=SMALL)
+        inference.fit(bare, "piecewise")
+    with pytest.raises(
+        InputError, match="--model: cox: not a model; give one of piecewise, nonproportional, effects"
+    ):
+        inference.fit(bare, "cox")
     with pytest.raises(InputError, match="give --design-hr"):
-        inference.fit(bare, "effects", "sceptical", options=SMALL)
+        inference.fit(bare, "effects", "sceptical")
+
+
+def test_a_record_without_any_interval_has_no_effect(bare):
+    row = bare.hazard_ratio[0].model_copy(update={"ci": None})
+    without = bare.model_copy(update={"hazard_ratio": (row,)})
+    assert effects_task(without, inference.Options()) is None
+    with pytest.raises(InputError, match="bare: prints no effect with an interval"):
+        inference.fit(without, "effects")
+
+
+def test_unsupported_models_are_noted_and_the_others_run(bare, monkeypatch):
+    """Only effects are left of a bare hazard ratio; the note says why."""
+    seen = []
+    monkeypatch.setattr(
+        "secondlook.inference.reanalysis.fit_tasks",
+        lambda tasks, *_: seen.extend(task.model for task in tasks) or 1 / 0,
+    )
+    told = []
+    with pytest.raises(ZeroDivisionError):
+        analyse(bare, ("piecewise", "nonproportional", "effects"), ("weak",), None, inference.Options(), told.append)
+    assert seen == ["effects"]
+    assert any("note: bare: published survival cannot be rebuilt" in line for line in told)
+
+
+def test_default_intervals_are_six_months_to_the_last_death(mf07):
+    edges = np.array(mf07.fits[0].edges)
+    assert (np.diff(edges)[:-2] == 6).all() and edges[0] == 0
+    assert edges[-1] == float(mf07.table.stop[-1])
+    own = model_edges(mf07.table, inference.Options(intervals=(0.0, 24.0, 72.0)))
+    assert own.tolist() == [0, 24, 72]

@@ -11,11 +11,24 @@ MOST_ERRORS = 4.0  # Monte Carlo standard errors
 
 
 @pytest.fixture(scope="session")
-def sampled():
-    """Compile and sample a model; returns its posterior."""
+def compiled(pytestconfig):
+    """Compile a model of some name once for all tests, those of other folders included."""
+    graphs = vars(pytestconfig).setdefault("compiled_graphs", {})
 
-    def run(model):
-        posterior, stats = sample(compile_model(model), {}, Options(draws=2000), 0)
+    def get(name, model):
+        if name not in graphs:
+            graphs[name] = compile_model(model)
+        return graphs[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def sampled(compiled):
+    """Sample a model, with other data if need be; returns its posterior."""
+
+    def run(name, model, **data):
+        posterior, stats = sample(compiled(name, model), data, Options(draws=2000), 0)
         assert stats["diverging"].sum() == 0
         return posterior
 

@@ -45,25 +45,52 @@ def test_design_hazard_ratio_may_be_given():
 
 @pytest.mark.parametrize("name", ["unknown", "0", "0,0", "0,-1", "nan,1", "0,inf", "1,2,3"])
 def test_what_is_no_prior(name):
-    with pytest.raises(InputError, match="not a prior; give one of weak, vague, sceptical"):
+    allowed = "give one of weak, vague, sceptical, enthusiastic, pessimistic, or MEAN,SD with a finite mean and an SD"
+    with pytest.raises(InputError, match=f"--prior: {name}: not a prior; {allowed}"):
         named_prior(name, MF07)
 
 
-def test_prior_without_a_design():
-    with pytest.raises(InputError, match="give --design-hr"):
-        named_prior("sceptical", BARE)
+@pytest.mark.parametrize("name", ["sceptical", "enthusiastic", "pessimistic"])
+@pytest.mark.parametrize("ratio", [None, 1.0, 1.2])
+def test_prior_without_a_design_below_one(name, ratio):
+    with pytest.raises(
+        InputError, match=f"--prior: {name}: needs a design hazard ratio below 1, .* give --design-hr"
+    ):
+        named_prior(name, BARE, ratio)
+
+
+def test_enthusiast_believes_in_the_design_and_doubts_no_effect_by_as_much():
+    """The enthusiast's P(HR > 1) is the sceptic's P(HR < design HR): 5% (Spiegelhalter et al. 1994)."""
+    assert 1 - named_prior("enthusiastic", MF07).probability_below(0) == pytest.approx(0.05)
+    assert named_prior("pessimistic", MF07).probability_below(0) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("name", ["weak", "vague", "sceptical", "enthusiastic", "pessimistic", "0.1,0.2"])
+def test_densities_and_probabilities_are_scipys(name):
+    prior = named_prior(name, MF07)
+    (mean,), (sd,) = prior.means, prior.sds
+    x = np.linspace(-3, 3, 13)
+    np.testing.assert_allclose(prior.log_density(x), stats.norm.logpdf(x, mean, sd), rtol=1e-12)
+    assert prior.log_density(x.reshape(13, 1)).shape == (13, 1)
+    assert [prior.probability_below(value) for value in x] == pytest.approx(stats.norm.cdf(x, mean, sd))
+    assert str(prior) == f"Normal({mean:.3g}, {sd:.3g})"
 
 
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        (((0.0,), (1.0, 2.0), (1.0,)), "equally many"),
+        (((0.0,), (1.0, 2.0), (1.0,)), "one to 3 means, SDs and weights, equally many"),
+        (((), (), ()), "one to 3 means"),
+        (((0.0,) * 4, (1.0,) * 4, (0.25,) * 4), "one to 3 means"),
+        (((math.inf,), (1.0,), (1.0,)), "means must be finite"),
+        (((0.0,), (math.nan,), (1.0,)), "SDs finite and above 0"),
+        (((0.0, 1.0), (1.0, 1.0), (1.5, -0.5)), "weights must not be negative"),
         (((0.0,), (0.0,), (1.0,)), "SDs finite and above 0"),
         (((0.0, 1.0), (1.0, 1.0), (0.7, 0.7)), "add up to 1"),
     ],
 )
 def test_malformed_priors(numbers, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"prior p: .*{message}"):
         Prior("p", *numbers)
 
 
