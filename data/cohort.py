@@ -96,6 +96,16 @@ def time_within(edges: NDArray[np.float64], time: float) -> NDArray[np.float64]:
     return np.clip(time - edges[:-1], 0, np.diff(edges))
 
 
+def deaths(cohort: Cohort) -> Array:
+    """Return the number of deaths."""
+    return cohort.deaths.sum(axis=-1)
+
+
+def percent_dead(cohort: Cohort) -> Array:
+    """Return the percentage of patients who died."""
+    return 100 * cohort.deaths.sum(axis=-1) / cohort.patients
+
+
 def survival(cohort: Cohort, time: float) -> Array:
     """Return the Kaplan-Meier estimate at ``time``."""
     return np.exp(-cohort.rate @ time_within(cohort.edges, time))
@@ -150,9 +160,44 @@ def crossing(cumulative: Array, edges: NDArray[np.float64], level: Array | float
     return edges[below] + (levels - left) / (right - left) * np.diff(edges)[below]
 
 
+def share_dead_by(cohort: Cohort, time: float) -> Array:
+    """Return one minus the Kaplan-Meier estimate at ``time``."""
+    return 1 - survival(cohort, time)
+
+
 def median_survival(cohort: Cohort) -> Array:
     """Return the median of the Kaplan-Meier curve (continued beyond the grid when it is not reached)."""
     return crossing(cohort.cumulative_hazard, cohort.edges, np.log(2))
+
+
+def smooth_median_survival(cohort: Cohort, window: float) -> Array:
+    """Return the median of a Kaplan-Meier curve whose cumulative hazard is averaged over a window about each time.
+
+    Unlike `median_survival` it has no kink where the median passes an edge of the grid. Beyond the grid the last
+    interval goes on.
+
+    Parameters
+    ----------
+    cohort
+        Patients.
+    window
+        Width of the window.
+    """
+    median = median_survival(cohort)
+    for _ in range(6):  # Newton
+        reached, hazard = (cohort.rate * part for part in windowed_time(cohort.edges, median, window))
+        median = median + (np.log(2) - reached.sum(axis=-1)) / hazard.sum(axis=-1)
+    return median
+
+
+def windowed_time(edges: NDArray[np.float64], time: Array | float, window: float) -> tuple[Array, Array]:
+    """Return `time_within`, averaged over a window about each time, and its derivative, shape ``(..., T)``."""
+    ends = np.asarray(time)[..., None] + window / 2 * np.array([-1.0, 1.0])
+    right = np.append(edges[1:-1], np.inf)
+    before = np.clip(ends[..., None] - edges[:-1], 0, None)
+    after = np.clip(ends[..., None] - right, 0, None)
+    area, length = (before**2 - after**2) / 2, before - after
+    return (area[..., 1, :] - area[..., 0, :]) / window, (length[..., 1, :] - length[..., 0, :]) / window
 
 
 def mean_follow_up(cohort: Cohort) -> Array:

@@ -330,12 +330,24 @@ class AtRisk(Item):
         return _not_more(self, max(self.patients, default=None), _references(info).patients.get(self.arm), "patients")
 
 
+class Cut(Table):
+    """Where a continuous variable is cut into two levels: below, and at or above.
+
+    ``baseline`` is the label of the baseline row with the variable's mean and SD, from which the share below follows
+    when no count of it is printed.
+    """
+
+    baseline: Text
+    at: AnyNumber
+
+
 class Factor(Table):
     """A factor that divides the patients; ``known`` counts those whose level is known, when not all."""
 
     label: Text
     levels: Annotated[tuple[Text, ...], Field(min_length=2)]
     known: dict[ArmId, Size] = {}
+    cut: Cut | None = None
     post_randomisation: bool = False
     source: str = ""
 
@@ -347,6 +359,12 @@ class Factor(Table):
         if any(set(level) & set(",|=") for level in levels):
             raise ValueError("levels must not contain , | or =")
         return levels
+
+    @model_validator(mode="after")
+    def _two_sides(self) -> Self:
+        if self.cut is not None and len(self.levels) != 2:
+            raise ValueError(f"cut: makes two levels, below and above; {len(self.levels)} are declared")
+        return self
 
     @model_validator(mode="after")
     def _known_within_arms(self, info: ValidationInfo) -> Self:

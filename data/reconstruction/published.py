@@ -18,7 +18,8 @@ from ..record import ARMS, ArmId, Record
 from ..subgroup import OVERALL
 from ..table import survival_table
 from .solver import Problem, Vector, solve
-from .targets import Target, arm_targets, withhold
+from .strata import Strata, strata_of, whole
+from .targets import Target, targets_of, withhold
 from .unknowns import KNOT_MONTHS, RealisedTable, Unknowns
 
 FIT_SHEET_COLUMNS = (
@@ -41,6 +42,8 @@ MODE_TOLERANCE, DRAW_TOLERANCE = (
     0.05,
 )  # decrease of the objective (twice a log density) at which to stop
 MOST_ATTEMPTS = 25  # per imputation
+MOST_ROUNDS = 4  # of looking for numbers that contradict the others
+CONFLICT_SDS = 3.0  # within which a draw must reproduce a number in conflict, whose distance is its SD
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,10 @@ class Reconstruction:
         Residual SD of each target; above ``half_width / sqrt(3)`` for a number in conflict with the others.
     draws
         Unknowns of each imputation, shape ``(imputations, n)``.
+    strata
+        The strata and their sizes.
+    sizes
+        Patients that the sizes are drawn about in each imputation, shape ``(imputations, C, 2)``.
     attempts
         How many draws were made to keep these.
     seed
@@ -75,6 +82,8 @@ class Reconstruction:
     mode: Vector
     sds: Vector
     draws: Vector
+    strata: Strata
+    sizes: Vector
     attempts: int
     seed: int
 
@@ -94,19 +103,31 @@ class Reconstruction:
         )
 
     @cached_property
+    def _tables(self) -> RealisedTable:
+        """The realised tables of all draws."""
+        return replace(self.unknowns, patients=self.sizes).table(self.draws)
+
+    @cached_property
     def table(self) -> xr.Dataset:
         """The survival table by month, one imputation per draw."""
-        tables = self.unknowns.table(self.draws)
-        sizes = np.broadcast_to(self.unknowns.patients, (len(self.draws), *self.unknowns.patients.shape))
+        tables = self._tables
+        subgroups = self.strata.subgroups
+        levels = {
+            name: [stratum.levels(name)[0] for stratum in subgroups]  # type: ignore[index]  # every stratum has one
+            for name in subgroups[0].factors
+        }
         return survival_table(
             tables.deaths,
             tables.exposure,
             _with_the_last(tables),
-            sizes,
+            tables.at_risk[..., 0],
             tables.edges,
+            strata=[stratum.key for stratum in subgroups],
+            factors=levels,
             trial=self.record.id,
             source="published",
             time_unit=self.record.time_unit,
+            partition=self.strata.partition,
         )
 
     @cached_property
@@ -115,13 +136,17 @@ class Reconstruction:
         mode = self.unknowns.table(self.mode)
         rows = [_sheet_row(target, float(target.functional(mode))) for target in self.targets]
         sheet = pd.DataFrame([*rows, *self._predictions()])
-        return sheet.assign(trial=self.record.id, partition="")[list(FIT_SHEET_COLUMNS)]
+        return sheet.assign(trial=self.record.id, partition=self.strata.partition)[list(FIT_SHEET_COLUMNS)]
 
     def _predictions(self) -> list[dict[str, object]]:
+        printed = {(target.subgroup.key, target.arm) for target in self.targets if target.item == "median"}
         if not len(self.draws):
             return []
-        tables = self.unknowns.table(self.draws)
-        medians = {arm: measure.median_survival(tables.cohort((0,), (i,))) for i, arm in enumerate(ARMS)}
+        medians = {
+            arm: measure.median_survival(self._tables.cohort(self.strata.cells(OVERALL, arm)))
+            for arm in ARMS
+            if (OVERALL.key, arm) not in printed
+        }
         return [_prediction("median", arm, float(np.median(values))) for arm, values in medians.items()]
 
     def predicted(self, item: str) -> Vector:
@@ -139,7 +164,7 @@ class Reconstruction:
         """
         for target in self.targets:
             if target.item == item and target.subgroup.is_overall:
-                return target.functional(self.unknowns.table(self.draws))
+                return target.functional(self._tables)
         raise KeyError(item)
 
     def with_imputations(self, number: int) -> Reconstruction:
@@ -156,26 +181,45 @@ class Reconstruction:
             When draws keep missing the printed numbers.
         """
         drawn = [self._draw(imputation) for imputation in range(len(self.draws), number)]
-        draws = np.concatenate([self.draws, *(unknowns[None] for unknowns, _ in drawn)])
-        return replace(self, draws=draws, attempts=self.attempts + sum(attempts for _, attempts in drawn))
+        return replace(
+            self,
+            draws=np.concatenate([self.draws, *(draw.unknowns[None] for draw in drawn)]),
+            sizes=np.concatenate([self.sizes, *(draw.sizes[None] for draw in drawn)]),
+            attempts=self.attempts + sum(draw.attempts for draw in drawn),
+        )
 
-    def _draw(self, imputation: int) -> tuple[Vector, int]:
-        """Randomise, then optimise, until every number is within its half-width plus one residual SD."""
-        problem = _problem(self.unknowns, self.targets, self.sds)
+    def _draw(self, imputation: int) -> _Draw:
+        """Randomise, then optimise, until every number is near enough."""
         rng = np.random.default_rng([self.seed, imputation])
+        usual = np.array([target.half_width for target in self.targets if target.used])
+        sds = self.sds[[target.used for target in self.targets]]
+        near = usual + np.where(sds > usual, CONFLICT_SDS, 1.0) * sds
         for attempt in range(1, MOST_ATTEMPTS + 1):
+            sizes = self.strata.draw(rng)
+            unknowns = replace(self.unknowns, patients=sizes)
+            problem = _problem(unknowns, self.targets, self.sds)
             values = problem.values + rng.uniform(-1, 1, problem.values.size) * problem.half_widths
             centre = rng.standard_normal(self.mode.size)
-            unknowns = solve(problem, values, centre, self.mode, DRAW_TOLERANCE)
-            off = np.abs(_exact(self.unknowns, self.targets, unknowns) - problem.values)
-            if (off <= problem.half_widths + problem.sds).all():
-                return unknowns, attempt
-        allowed = f"no table was found in {MOST_ATTEMPTS} attempts that reproduces all printed numbers"
-        raise input_error(self.record.id, "", None, allowed)
+            solution = solve(problem, values, centre, self.mode, DRAW_TOLERANCE)
+            if (np.abs(_exact(unknowns, self.targets, solution) - problem.values) <= near).all():
+                return _Draw(solution, sizes, attempt)
+        contradictions = ", ".join(target.name for target in self.conflicts) or "none stands out"
+        allowed = f"no table reproduces all printed numbers; contradicting the others: {contradictions}"
+        raise input_error(self.record.id, f"partitions.{self.strata.partition}".rstrip("."), None, allowed)
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Unknowns and sizes of one imputation, and how many attempts they took."""
+
+    unknowns: Vector
+    sizes: Vector
+    attempts: int
 
 
 def reconstruct(
     record: Record,
+    partition: str = "",
     *,
     imputations: int = 20,
     seed: int = 1,
@@ -188,6 +232,8 @@ def reconstruct(
     ----------
     record
         The trial.
+    partition
+        Name of the partition whose strata to rebuild; the whole trial as one stratum by default.
     imputations
         How many tables to draw.
     seed
@@ -201,33 +247,35 @@ def reconstruct(
     Raises
     ------
     InputError
-        When the record does not print enough: patients, deaths and something about time in both arms.
+        When the record does not print enough: patients, deaths and something about time in both arms, and for a
+        partition what its strata's sizes follow from.
     """
-    targets = arm_targets(record)
+    strata, unknowns = _start(record, partition, horizon)
+    targets = targets_of(record, strata)
     for item in without:
         targets = withhold(targets, item, OVERALL)
-    unknowns = _unknowns(record, horizon)
     mode, sds = _mode(unknowns, targets)
-    empty = np.empty((0, unknowns.size))
-    return Reconstruction(record, tuple(targets), unknowns, mode, sds, empty, 0, seed).with_imputations(imputations)
+    draws, sizes = np.empty((0, unknowns.size)), np.empty((0, *strata.expected.shape))
+    start = Reconstruction(record, tuple(targets), unknowns, mode, sds, draws, strata, sizes, 0, seed)
+    return start.with_imputations(imputations)
 
 
 def _mode(unknowns: Unknowns, targets: Sequence[Target]) -> tuple[Vector, Vector]:
     """Return the most probable unknowns and the residual SDs, conflicts given their distance as SD."""
-    sds = np.array([target.half_width for target in targets]) / math.sqrt(3)
-    problem, start = _problem(unknowns, targets, sds), np.zeros(unknowns.size)
-    mode = solve(problem, problem.values, start, start, MODE_TOLERANCE)
-    half_widths, values = (
-        np.array([getattr(target, name) for target in targets]) for name in ("half_width", "value")
-    )
     used = np.array([target.used for target in targets])
-    off = np.abs(np.array([target.functional(unknowns.table(mode)) for target in targets]) - values)
-    conflict = used & (off > half_widths)
-    if not conflict.any():
-        return mode, sds
-    sds = np.where(conflict, off, sds)
-    problem = _problem(unknowns, targets, sds)
-    return solve(problem, problem.values, start, mode, MODE_TOLERANCE), sds
+    half_widths = np.array([target.half_width for target in targets])
+    values = np.array([target.value for target in targets])
+    sds, mode = half_widths / math.sqrt(3), np.zeros(unknowns.size)
+    for _ in range(MOST_ROUNDS):
+        problem = _problem(unknowns, targets, sds)
+        mode = solve(problem, problem.values, np.zeros(unknowns.size), mode, MODE_TOLERANCE)
+        table = unknowns.table(mode)
+        off = np.abs(np.array([target.functional(table) for target in targets]) - values)
+        conflict = used & (off > half_widths) & (sds < half_widths)
+        if not conflict.any():
+            break
+        sds = np.where(conflict, off, sds)
+    return mode, sds
 
 
 def _problem(unknowns: Unknowns, targets: Sequence[Target], sds: Vector) -> Problem:
@@ -237,8 +285,13 @@ def _problem(unknowns: Unknowns, targets: Sequence[Target], sds: Vector) -> Prob
         table = unknowns.table(values)
         return np.stack([(target.smooth or target.functional)(table) for target in used], axis=-1)
 
+    def jacobian(values: Vector) -> Vector:
+        table = unknowns.table(values)
+        return unknowns.jacobian(values, table, [target.slope(table) for target in used])
+
     return Problem(
         functionals,
+        jacobian,
         np.array([target.value for target in used]),
         np.array([target.half_width for target in used]),
         sds[[target.used for target in targets]],
@@ -257,24 +310,27 @@ def _with_the_last(tables: RealisedTable) -> NDArray[np.float64]:
     return censored
 
 
-def _unknowns(record: Record, horizon: float | None) -> Unknowns:
-    sizes = [record.arm(arm).patients for arm in ARMS]
-    if None in sizes:
+def _start(record: Record, partition: str, horizon: float | None) -> tuple[Strata, Unknowns]:
+    """Return the strata, and what their table may be before its numbers are read."""
+    control, treatment = record.arms.control.patients, record.arms.treatment.patients
+    if control is None or treatment is None:
         raise _cannot(record, "patients of both arms")
+    sizes = control, treatment
     deaths, times = _total_deaths(record), _printed_times(record)
     if deaths is None:
         raise _cannot(record, "events of both arms or in all")
     if not times:
         raise _cannot(record, "survival at a landmark, follow-up or numbers at risk")
-    patients = np.array([sizes], dtype=float)
     month = measure.MONTHS[record.time_unit]
     end = horizon or record.horizon or _in_knots(HORIZON_BEYOND * max(times), month)
     if end < max(record.landmark_times(), default=0.0):
         raise input_error(record.id, "horizon", end, "must not lie before the latest landmark")
-    person_time = patients.sum() * np.mean(times) * 0.8
+    person_time = sum(sizes) * np.mean(times) * 0.8
+    crude = deaths / person_time, max(sum(sizes) - deaths, 1.0) / person_time
+    median = math.log(2) / crude[0]
+    strata = strata_of(record, partition, sizes, median) if partition else whole(sizes, median)
     grid = np.append(np.arange(0.0, end, month), end)
-    crude = deaths / person_time, max(patients.sum() - deaths, 1.0) / person_time
-    return Unknowns(patients, grid, month, *crude)
+    return strata, Unknowns(strata.expected, grid, month, *crude, share_sd=strata.share_sd)
 
 
 def _cannot(record: Record, needed: str) -> Exception:

@@ -20,7 +20,6 @@ from scipy.linalg import cho_factor, cho_solve
 from ..cohort import Array
 
 Vector = NDArray[np.float64]
-DIFFERENCE = 1e-7  # of the whitened unknowns, for derivatives
 PROBE = 0.1  # of a step, for its curvature
 MOST_ACCELERATION = 1.5  # of the velocity
 FIRST_DAMPING, STIFFEST = 1e-3, 1e8
@@ -35,19 +34,17 @@ class Problem:
     ----------
     functionals
         Function of unknowns, shape ``(..., n)``; returns shape ``(..., m)``.
+    jacobian
+        Their derivatives: function of unknowns, shape ``(n,)``; returns shape ``(m, n)``.
     values, half_widths, sds
         Numbers, rounding half-widths and residual SDs, shape ``(m,)``.
     """
 
     functionals: Callable[[Array], Array]
+    jacobian: Callable[[Vector], Vector]
     values: Vector
     half_widths: Vector
     sds: Vector
-
-    def jacobian(self, unknowns: Vector, reproduced: Vector) -> Vector:
-        """Return the functionals' derivatives by forward differences, shape ``(m, n)``."""
-        moved = self.functionals(unknowns + DIFFERENCE * np.eye(unknowns.size))
-        return ((moved - reproduced) / DIFFERENCE).T
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a step that leads too far is taken back
@@ -79,7 +76,7 @@ def solve(problem: Problem, values: Vector, centre: Vector, start: Vector, toler
     reproduced = problem.functionals(start)
     loss = _loss(problem, values, centre, start, reproduced)
     for _ in range(MOST_STEPS):
-        slope = problem.jacobian(unknowns, reproduced) / problem.sds[:, None]
+        slope = problem.jacobian(unknowns) / problem.sds[:, None]
         gradient = slope.T @ ((reproduced - values) / problem.sds) + unknowns - centre
         before = loss
         while damping < STIFFEST:

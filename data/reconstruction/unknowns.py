@@ -8,19 +8,24 @@ Notation: stratum c, arm a in {0, 1}, month t. With ``l`` and ``b`` random walks
 
 The realised table follows by recursion: ``R' = R exp(-(r + k) dt)``, ``E`` the integral of ``R``, ``D = r E``.
 The sampling noise ``z`` belongs to the unknowns because what is published are realised, not expected, numbers.
+
+Where a mean and an SD are all that says how many patients lie below a cut, the share of the first of two strata in
+each arm is unknown too: its logit is normal about what they say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from ..cohort import Array, Cohort, cox, sum_of
+from . import slopes
 
 KNOT_MONTHS = 6.0
 LEVEL_SD = 1.0  # of each walk's first knot: log hazard about the crude log rate, log hazard ratio about 0
@@ -31,6 +36,9 @@ CENSORING_STEP_SD = 1.5  # and then most are: the end of a study comes suddenly
 STRATUM_SD = 0.7
 STRATUM_EFFECT_SD = 0.5
 
+Cells = tuple[tuple[int, int], ...]  # strata and arms that make up a group of patients
+Slope = Sequence[tuple[Cells, Cohort]]  # derivatives of a number with respect to each of its groups
+
 
 @dataclass(frozen=True)
 class Unknowns:
@@ -39,7 +47,8 @@ class Unknowns:
     Parameters
     ----------
     patients
-        Patients by stratum and arm, shape ``(C, 2)``.
+        Patients by stratum and arm, shape ``(C, 2)``, or one table of them for each of a stack of unknowns, shape
+        ``(..., C, 2)``.
     edges
         Monthly grid, shape ``(T + 1,)``.
     month
@@ -48,6 +57,8 @@ class Unknowns:
         Crude rate of death of the trial, per time unit: where the baseline hazard is centred.
     censoring_rate
         Crude rate of censoring.
+    share_sd
+        SD of the logit of the first of two strata's share, by arm, shape ``(2,)``; zero where sizes are known.
     """
 
     patients: NDArray[np.float64]
@@ -55,6 +66,7 @@ class Unknowns:
     month: float
     death_rate: float
     censoring_rate: float
+    share_sd: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
 
     @cached_property
     def _interpolation(self) -> NDArray[np.float64]:
@@ -77,17 +89,23 @@ class Unknowns:
             self._walk(CENSORING_LEVEL_SD, CENSORING_STEP_SD),
         )
 
+    @property
+    def strata(self) -> int:
+        """How many strata there are."""
+        return int(self.patients.shape[-2])
+
     @cached_property
     def _layout(self) -> Mapping[str, tuple[slice, tuple[int, ...]]]:
-        knots, months, strata = *self._interpolation.shape, len(self.patients)
-        several = strata if strata > 1 else 0  # one stratum has no contrasts
+        knots, months = self._interpolation.shape
+        several = self.strata if self.strata > 1 else 0  # one stratum has no contrasts
         shapes = {
             "baseline": (knots,),
             "effect": (knots,),
             "censoring": (2, knots),
             "stratum": (several,),
             "stratum_effect": (several,),
-            "noise": (strata, 2, months),
+            "share": (2 if self.share_sd.any() else 0,),
+            "noise": (self.strata, 2, months),
         }
         sizes = [int(np.prod(shape)) for shape in shapes.values()]
         ends = np.cumsum(sizes)
@@ -105,6 +123,37 @@ class Unknowns:
         part, shape = self._layout[name]
         return unknowns[..., part].reshape(*unknowns.shape[:-1], *shape)
 
+    def sizes(self, unknowns: Array) -> Array:
+        """Return the patients by stratum and arm, shape ``(..., C, 2)``.
+
+        Parameters
+        ----------
+        unknowns
+            Shape ``(..., size)``.
+        """
+        if not self.share_sd.any():
+            return np.broadcast_to(self.patients, (*unknowns.shape[:-1], self.strata, 2))
+        total = self.patients.sum(axis=-2)
+        share = self.patients[..., 0, :] / total
+        share = expit(logit(share) + self.share_sd * self._part(unknowns, "share"))
+        sizes: Array = np.stack([share, 1 - share], axis=-2) * total[..., None, :]
+        return sizes
+
+    def _log_hazards(self, unknowns: Array) -> Array:
+        baseline, effect, _ = self._walks
+        log_hazard = np.log(self.death_rate) + self._part(unknowns, "baseline") @ baseline
+        log_ratio = self._part(unknowns, "effect") @ effect
+        log_hazard, log_ratio = log_hazard[..., None, :], log_ratio[..., None, :]
+        if self.strata > 1:
+            log_hazard = log_hazard + STRATUM_SD * self._part(unknowns, "stratum")[..., None]
+            log_ratio = log_ratio + STRATUM_EFFECT_SD * self._part(unknowns, "stratum_effect")[..., None]
+        return np.stack([log_hazard, log_hazard + log_ratio], axis=-2)
+
+    def _censoring(self, unknowns: Array) -> Array:
+        """Return the rates of censoring, shape ``(..., 1, 2, T)``: common to the strata."""
+        walk = self._part(unknowns, "censoring") @ self._walks[2]
+        return np.exp(np.log(self.censoring_rate) + walk)[..., None, :, :]
+
     def table(self, unknowns: Array) -> RealisedTable:
         """Return the realised table.
 
@@ -113,29 +162,82 @@ class Unknowns:
         unknowns
             Shape ``(..., size)``.
         """
-        baseline, effect, censoring_walk = self._walks
-        log_hazard = np.log(self.death_rate) + self._part(unknowns, "baseline") @ baseline
-        log_ratio = self._part(unknowns, "effect") @ effect
-        log_hazard, log_ratio = log_hazard[..., None, :], log_ratio[..., None, :]
-        if len(self.patients) > 1:
-            log_hazard = log_hazard + STRATUM_SD * self._part(unknowns, "stratum")[..., None]
-            log_ratio = log_ratio + STRATUM_EFFECT_SD * self._part(unknowns, "stratum_effect")[..., None]
-        hazard = np.exp(np.stack([log_hazard, log_hazard + log_ratio], axis=-2))
-        censoring = np.exp(np.log(self.censoring_rate) + self._part(unknowns, "censoring") @ censoring_walk)
-        censoring = censoring[..., None, :, :]
-        expected = self._follow(hazard, censoring).deaths
-        noise = self._part(unknowns, "noise") / np.sqrt(expected + 0.5)
-        return self._follow(hazard * np.exp(noise), censoring)
+        expected, censoring, sizes = self._expected(unknowns)
+        noise = self._part(unknowns, "noise") / np.sqrt(expected.deaths + 0.5)
+        return self._follow(sizes, expected.rate * np.exp(noise), censoring)
 
-    def _follow(self, rate: Array, censoring: Array) -> RealisedTable:
+    def _expected(self, unknowns: Array) -> tuple[RealisedTable, Array, Array]:
+        """Return the expected table, rates of censoring and sizes."""
+        censoring, sizes = self._censoring(unknowns), self.sizes(unknowns)
+        return self._follow(sizes, np.exp(self._log_hazards(unknowns)), censoring), censoring, sizes
+
+    def _follow(self, sizes: Array, rate: Array, censoring: Array) -> RealisedTable:
         """Follow the patients through the grid under given rates of death and censoring."""
         total = rate + censoring
         gone = np.cumsum(total * np.diff(self.edges), axis=-1)
         at_risk = np.empty((*gone.shape[:-1], gone.shape[-1] + 1))
-        at_risk[..., 0] = self.patients
-        at_risk[..., 1:] = self.patients[..., None] * np.exp(-gone)
+        at_risk[..., 0] = sizes
+        at_risk[..., 1:] = sizes[..., None] * np.exp(-gone)
         exposure = (at_risk[..., :-1] - at_risk[..., 1:]) / total
-        return RealisedTable(self.edges, at_risk, rate * exposure, exposure, censoring * exposure)
+        return RealisedTable(self.edges, at_risk, rate * exposure, exposure, censoring * exposure, rate)
+
+    def jacobian(self, unknowns: Array, table: RealisedTable, numbers: Sequence[Slope]) -> NDArray[np.float64]:
+        """Return the derivatives of some numbers with respect to the unknowns, by the chain rule backwards.
+
+        Parameters
+        ----------
+        unknowns
+            Shape ``(n,)``.
+        table
+            The table of these unknowns.
+        numbers
+            Derivatives of each number with respect to the table.
+
+        Returns
+        -------
+        array
+            Shape ``(numbers, n)``.
+        """
+        expected, censoring, _ = self._expected(unknowns)
+        noise, root = self._part(unknowns, "noise"), np.sqrt(expected.deaths + 0.5)
+        by_rate, by_censoring, by_size = self._backwards(table, censoring, _gathered(table, numbers))
+        zero = np.zeros((1, *table.exposure.shape))
+        by_expected = _Gathered(np.zeros((1, *table.at_risk.shape)), -by_rate * noise / (2 * root**3), zero, zero)
+        more = self._backwards(expected, censoring, by_expected)
+        by_hazard = by_rate + more[0]
+        result = np.empty((len(numbers), self.size))
+        self._place(result, "noise", by_rate / root)
+        baseline, effect, censoring_walk = self._walks
+        by_log_ratio = by_hazard[:, :, 1]
+        self._place(result, "baseline", by_hazard.sum(axis=(1, 2)) @ baseline.T)
+        self._place(result, "effect", by_log_ratio.sum(axis=1) @ effect.T)
+        self._place(result, "censoring", (by_censoring + more[1]).sum(axis=1) @ censoring_walk.T)
+        if self.strata > 1:
+            self._place(result, "stratum", STRATUM_SD * by_hazard.sum(axis=(2, 3)))
+            self._place(result, "stratum_effect", STRATUM_EFFECT_SD * by_log_ratio.sum(axis=2))
+        if self.share_sd.any():
+            sizes = self.sizes(unknowns)
+            by_share = self.share_sd * sizes[0] * sizes[1] / sizes.sum(axis=0)
+            change = by_size + more[2]
+            self._place(result, "share", (change[:, 0] - change[:, 1]) * by_share)
+        return result
+
+    def _place(self, result: Array, name: str, values: Array) -> None:
+        result[:, self._layout[name][0]] = values.reshape(len(result), -1)
+
+    def _backwards(self, table: RealisedTable, censoring: Array, given: _Gathered) -> tuple[Array, Array, Array]:
+        """Carry derivatives back through the recursion: to log rates of death and censoring, and to sizes."""
+        total, width = table.rate + censoring, np.diff(self.edges)
+        by_exposure = given.exposure + table.rate * given.deaths + censoring * given.censored
+        at_risk = given.at_risk.repeat(len(by_exposure) // len(given.at_risk), axis=0)
+        at_risk[..., :-1] += by_exposure / total
+        at_risk[..., 1:] -= by_exposure / total
+        weighted = at_risk * table.at_risk
+        by_gone = -np.cumsum(weighted[..., :0:-1], axis=-1)[..., ::-1] * width
+        direct = by_gone - by_exposure * table.exposure / total
+        by_rate = table.rate * (direct + table.exposure * given.deaths)
+        by_censoring = censoring * (direct + table.exposure * given.censored)
+        return by_rate, by_censoring, weighted.sum(axis=-1) / table.at_risk[..., 0]
 
 
 @dataclass(frozen=True)
@@ -148,8 +250,8 @@ class RealisedTable:
         Monthly grid, shape ``(T + 1,)``.
     at_risk
         Shape ``(..., C, 2, T + 1)``.
-    deaths, exposure, censored
-        Shape ``(..., C, 2, T)``.
+    deaths, exposure, censored, rate
+        Shape ``(..., C, 2, T)``; ``rate`` is the realised rate of death.
     """
 
     edges: NDArray[np.float64]
@@ -157,22 +259,54 @@ class RealisedTable:
     deaths: Array = field(repr=False)
     exposure: Array = field(repr=False)
     censored: Array = field(repr=False)
+    rate: Array = field(repr=False)
 
-    _memo: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _memo: dict[Hashable, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def cohort(self, strata: tuple[int, ...], arms: tuple[int, ...]) -> Cohort:
-        """Return the patients of some strata and arms as one cohort."""
-        key = (strata, arms)
+    def cohort(self, cells: Cells) -> Cohort:
+        """Return the patients of some cells (stratum and arm) as one cohort."""
+        return self._once(cells, lambda: sum_of(self._cell(stratum, arm) for stratum, arm in cells))
+
+    def cox(self, control: Cells, treatment: Cells) -> tuple[Array, Array]:
+        """Return the Cox model's log hazard ratio and standard error for two groups of cells."""
+        return self._once((control, treatment), lambda: cox(self.cohort(control), self.cohort(treatment)))
+
+    def cox_slopes(self, control: Cells, treatment: Cells) -> tuple[Slope, Slope]:
+        """Return the slopes of `cox`."""
+
+        def both() -> tuple[Slope, Slope]:
+            ratio, error = slopes.cox(self.cohort(control), self.cohort(treatment))
+            groups = control, treatment
+            return tuple(zip(groups, ratio, strict=True)), tuple(zip(groups, error, strict=True))
+
+        return self._once((control, treatment, "slopes"), both)
+
+    def _once[T](self, key: Hashable, compute: Callable[[], T]) -> T:
         if key not in self._memo:
-            self._memo[key] = sum_of(self._cell(stratum, arm) for stratum in strata for arm in arms)
-        return cast(Cohort, self._memo[key])
-
-    def cox(self, strata: tuple[int, ...]) -> tuple[Array, Array]:
-        """Return the Cox model's log hazard ratio and standard error within the union of some strata."""
-        if strata not in self._memo:
-            self._memo[strata] = cox(self.cohort(strata, (0,)), self.cohort(strata, (1,)))
-        return cast(tuple[Array, Array], self._memo[strata])
+            self._memo[key] = compute()
+        return cast(T, self._memo[key])
 
     def _cell(self, stratum: int, arm: int) -> Cohort:
         cells = (self.at_risk, self.deaths, self.exposure, self.censored)
         return Cohort(self.edges, *(values[..., stratum, arm, :] for values in cells))
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """Derivatives of some numbers with respect to every cell, shapes ``(numbers, C, 2, T + 1)`` and ``(..., T)``."""
+
+    at_risk: Array
+    deaths: Array
+    exposure: Array
+    censored: Array
+
+
+def _gathered(table: RealisedTable, numbers: Sequence[Slope]) -> _Gathered:
+    names = ("at_risk", "deaths", "exposure", "censored")
+    gathered = _Gathered(*(np.zeros((len(numbers), *getattr(table, name).shape)) for name in names))
+    for index, slope in enumerate(numbers):
+        for cells, derivatives in slope:
+            strata, arms = map(list, zip(*cells, strict=True))
+            for name in names:
+                getattr(gathered, name)[index, strata, arms] += getattr(derivatives, name)
+    return gathered

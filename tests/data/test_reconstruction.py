@@ -12,7 +12,8 @@ from secondlook.data.cohort import Cohort, median_survival
 from secondlook.data.reading import parse_record
 from secondlook.data.reconstruction import FIT_SHEET_COLUMNS, reconstruct
 from secondlook.data.reconstruction.solver import Problem, solve
-from secondlook.data.reconstruction.targets import arm_targets, withhold
+from secondlook.data.reconstruction.strata import whole
+from secondlook.data.reconstruction.targets import targets_of, withhold
 from secondlook.data.reconstruction.unknowns import Unknowns
 from secondlook.data.simulation import cox_fit, kaplan_meier
 from secondlook.data.subgroup import OVERALL
@@ -33,6 +34,8 @@ def simulated_patients():
 
 
 PATIENTS = simulated_patients()
+WHOLE = whole((150, 160), 30.0)
+ARMS = (((0, 0),), ((0, 1),))  # the cells of each arm of one stratum
 
 
 def landmark(arm, time):
@@ -180,12 +183,12 @@ def test_mf07_without_its_hazard_ratio_predicts_it():
 def test_numbers_that_are_not_to_be_used_are_left_out():
     raw = raw_record()
     raw["survival"][0]["use"] = False
-    items = [(target.item, target.arm, target.time) for target in arm_targets(parse_record(raw))]
+    items = [(target.item, target.arm, target.time) for target in targets_of(parse_record(raw), WHOLE)]
     assert ("survival", "control", 12.0) not in items and ("survival", "control", 24.0) in items
 
 
 def test_subgroup_numbers_are_not_about_whole_arms():
-    assert all(target.subgroup.is_overall for target in arm_targets(load_record("mf07-01")))
+    assert all(target.subgroup.is_overall for target in targets_of(load_record("mf07-01"), WHOLE))
 
 
 def test_totals_stand_in_where_the_arms_print_no_deaths():
@@ -211,7 +214,7 @@ def test_inverted_hazard_ratios_are_read_as_printed():
 
 
 def test_withholding_keeps_other_items():
-    targets = withhold(arm_targets(parse_record(raw_record())), "hazard_ratio", OVERALL)
+    targets = withhold(targets_of(parse_record(raw_record()), WHOLE), "hazard_ratio", OVERALL)
     assert {target.item.split()[0] for target in targets if not target.used} == {"hazard_ratio"}
     assert sum(not target.used for target in targets) == 3
 
@@ -255,7 +258,7 @@ def test_the_horizon_ends_the_grid():
 def test_draws_that_keep_missing_are_given_up(monkeypatch):
     rebuilt = reconstruct(parse_record(raw_record()), imputations=0)
     monkeypatch.setattr("secondlook.data.reconstruction.published.solve", lambda *given: 0 * given[3])
-    with pytest.raises(InputError, match="simulated: no table was found in 25 attempts that reproduces all printed"):
+    with pytest.raises(InputError, match="no table reproduces all printed numbers; contradicting the others: none"):
         rebuilt.with_imputations(1)
 
 
@@ -278,7 +281,7 @@ def test_solver_solves_a_linear_problem_exactly():
     """Minimum of |(Ax - y)/s|^2 + |x - c|^2 in closed form."""
     rng = np.random.default_rng(5)
     matrix, values, sds, centre = rng.normal(size=(4, 7)), rng.normal(size=4), np.full(4, 0.1), rng.normal(size=7)
-    problem = Problem(lambda x: x @ matrix.T, values, sds, sds)
+    problem = Problem(lambda x: x @ matrix.T, lambda _: matrix, values, sds, sds)
     found = solve(problem, values, centre, np.zeros(7), 1e-12)
     exact = np.linalg.solve(matrix.T @ matrix / 0.01 + np.eye(7), matrix.T @ values / 0.01 + centre)
     np.testing.assert_allclose(found, exact, atol=1e-5)
@@ -292,12 +295,13 @@ def test_unknowns_at_zero_are_exponential_arms():
     np.testing.assert_allclose(table.at_risk[0], np.array([[100], [200]]) * np.exp(-0.03 * edges), rtol=1e-12)
     np.testing.assert_allclose(table.deaths / table.exposure, 0.02, rtol=1e-12)
     np.testing.assert_allclose(table.at_risk[..., :-1] - table.at_risk[..., 1:], table.deaths + table.censored)
-    log_ratio, error = table.cox((0,))
+    log_ratio, error = table.cox(*ARMS)
     deaths = table.deaths.sum(axis=-1)[0]
     assert log_ratio == pytest.approx(0, abs=1e-9)
     assert error == pytest.approx(math.sqrt(1 / deaths[0] + 1 / deaths[1]), rel=1e-6)
-    assert isinstance(table.cohort((0,), (0, 1)), Cohort)
-    assert median_survival(table.cohort((0,), (0, 1))) == pytest.approx(math.log(2) / 0.02, rel=1e-9)
+    both = table.cohort(ARMS[0] + ARMS[1])
+    assert isinstance(both, Cohort)
+    assert median_survival(both) == pytest.approx(math.log(2) / 0.02, rel=1e-9)
 
 
 def test_sampling_noise_has_the_variance_of_poisson_counts():
@@ -311,3 +315,77 @@ def test_sampling_noise_has_the_variance_of_poisson_counts():
     expected = unknowns.table(np.zeros(unknowns.size)).deaths[0, :, 0]
     spread = np.log(tables.deaths[:, 0, :, 0] / tables.exposure[:, 0, :, 0] / 0.02).std(axis=0)
     np.testing.assert_allclose(spread, 1 / np.sqrt(expected + 0.5), rtol=0.05)
+
+
+# --- strata of partitions
+
+
+@pytest.fixture(scope="module")
+def receptor():
+    return reconstruct(load_record("mf07-01"), "receptor", imputations=3)
+
+
+def test_every_receptor_number_is_reproduced_or_named(receptor):
+    """Hazard ratios, prognostic ratios, deaths and sizes within rounding, but for conflicts near it."""
+    sheet = receptor.fit_sheet[receptor.fit_sheet.used]
+    about = sheet[sheet.subgroup.str.contains("er=|her2=")]
+    counts = about.item.str.split().str[0].value_counts()
+    assert counts["hazard_ratio"] == 5 * 3 and counts["prognostic"] == 2 * 3 and counts["percent_dead"] == 1
+    conflicts = {(target.item, target.subgroup.key, target.printed) for target in receptor.conflicts}
+    for row in sheet[sheet.half_widths_off.abs() > 1].itertuples():
+        assert (row.item, row.subgroup, row.printed) in conflicts
+    assert sheet.half_widths_off.abs().max() < 2  # none is far off
+    assert len(conflicts) <= 5
+    np.testing.assert_allclose(receptor.table.patients.sel(arm="treatment").to_numpy(), [[32, 86, 10, 10]] * 3)
+    triple = receptor.table.sel(stratum="er=-,her2=-")
+    died = triple.deaths.sum(("interval", "arm")) / triple.patients.sum("arm")
+    np.testing.assert_allclose(died, 0.85, atol=0.011)
+
+
+def test_strata_add_up_to_the_trial(receptor):
+    table = receptor.table
+    assert table.stratum.to_numpy().tolist() == ["er=+,her2=+", "er=+,her2=-", "er=-,her2=+", "er=-,her2=-"]
+    assert table.er.to_numpy().tolist() == ["+", "+", "-", "-"]
+    assert table.attrs["partition"] == "receptor"
+    np.testing.assert_allclose(table.patients.sum("stratum"), [[136, 138]] * 3)
+    np.testing.assert_allclose(table.deaths.sum(("stratum", "interval")), [[101, 76]] * 3, atol=0.1)
+
+
+def test_strata_are_as_determined_as_what_is_printed_about_them(receptor):
+    """A stratum whose hazard ratio is printed varies less than one of which little is."""
+    pattern = reconstruct(load_record("mf07-01"), "metastasis", imputations=6)
+
+    def spread(rebuilt, stratum):
+        cell = rebuilt.table.sel(stratum=stratum)
+        rates = cell.deaths.sum("interval") / cell.exposure.sum("interval")
+        return float(np.log(rates.sel(arm="treatment") / rates.sel(arm="control")).std("imputation"))
+
+    rest = spread(pattern, "metastasis=other")
+    assert rest > 2 * spread(pattern, "metastasis=solitary bone")
+    assert rest > 2 * spread(receptor, "er=+,her2=-")
+
+
+def test_the_share_below_a_cut_varies(receptor):
+    age = reconstruct(load_record("mf07-01"), "age", imputations=4)
+    below = age.table.patients.sel(stratum="age=below 55")
+    assert (below.std("imputation") > 1).all()
+    np.testing.assert_allclose(age.table.patients.sum("stratum"), [[136, 138]] * 4)
+    assert "follows from mean and SD only" in age.strata.notes[0]
+
+
+def test_the_jacobian_is_the_functionals_derivative():
+    """Through the recursion, the noise and the sizes: against central differences, in every part of the unknowns."""
+    from secondlook.data.reconstruction.published import _problem, _start
+
+    record = load_record("mf07-01")
+    for partition in ("receptor", "age"):
+        strata, unknowns = _start(record, partition, None)
+        targets = targets_of(record, strata)
+        problem = _problem(unknowns, targets, np.ones(len(targets)))
+        rng = np.random.default_rng(7)
+        point = 0.3 * rng.standard_normal(unknowns.size)
+        places = np.r_[np.arange(75), rng.choice(unknowns.size, 40, replace=False)]
+        step = 1e-5 * np.eye(unknowns.size)[places]
+        expected = (problem.functionals(point + step) - problem.functionals(point - step)).T / 2e-5
+        found = problem.jacobian(point)[:, places]
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max(), rtol=1e-4)
