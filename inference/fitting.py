@@ -51,6 +51,12 @@ class Task:
         Whether there are several imputations.
     edges
         Interval bounds of the model's table, empty where it has none.
+    graph
+        Name of the compiled model that the task shares with others of the same shape; ``model`` by default.
+    absent
+        Parameters that the graph has and this model has not.
+    primary_only
+        Whether only the first prior is of interest.
     """
 
     model: str
@@ -62,6 +68,9 @@ class Task:
     overall: str
     imputed: bool
     edges: tuple[float, ...] = ()
+    graph: str = ""
+    absent: tuple[str, ...] = ()
+    primary_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,14 +208,23 @@ def fit_tasks(
     """
     results = []
     with ThreadPoolExecutor(max_workers=1) as compiler:
-        pending = [compiler.submit(compile_model, task.build(priors[0])) for task in tasks]
+        pending: dict[str, Future[Any]] = {}
+        for task in tasks:
+            if _graph(task) not in pending:
+                pending[_graph(task)] = compiler.submit(compile_model, task.build(priors[0]))
         try:
-            for task, compiled in zip(tasks, pending, strict=True):
-                notify(f"fitting {task.model} under {', '.join(prior.name for prior in priors)}")
-                results += _fit_task(task, compiled, priors, options)
+            for task in tasks:
+                chosen = priors[:1] if task.primary_only else priors
+                name = " ".join(part for part in (task.model, task.shrinkage, task.partition) if part)
+                notify(f"fitting {name} under {', '.join(prior.name for prior in chosen)}")
+                results += _fit_task(task, pending[_graph(task)], chosen, options)
         finally:
             compiler.shutdown(wait=False, cancel_futures=True)
     return results
+
+
+def _graph(task: Task) -> str:
+    return task.graph or task.model
 
 
 def _fit_task(task: Task, pending: Future[Any], priors: Sequence[Prior], options: Options) -> list[Result]:
@@ -244,6 +262,7 @@ def _sampled_once(
 ) -> _Sampled:
     data = {**task.data(imputation), "prior": prior.padded()}
     posterior, stats = sample(compiled, data, options, imputation, settings)
+    posterior = posterior.drop_vars(task.absent)
     quantities, values = zip(*task.quantities(posterior), strict=True)
     draws = Draws(quantities, np.stack(values)[None])
     return _Sampled(posterior, stats, draws, diagnose(draws, stats.expand_dims("imputation")), rerun=False)

@@ -21,6 +21,7 @@ from .quantities import Quantity, curve_quantities, curves_of, ratio_quantities
 
 PIECEWISE_MODELS = ("piecewise", "nonproportional")
 MODELS = (*PIECEWISE_MODELS, "effects")
+OF_NONPROPORTIONAL = ("omega", "omega_steps", "omega_step_sd", "omega_unit_sd")
 INTERVAL_MONTHS = 6.0
 PRIMARY_SHRINKAGE = "half-normal"
 
@@ -77,20 +78,27 @@ def piecewise_task(model: str, imputations: Imputations, landmarks: Sequence[flo
     options
         Intervals.
     """
-    from ..models import piecewise as models
+    from ..models.piecewise import piecewise, piecewise_data
 
     first = imputations.table(0)
     bounds = model_edges(first, options)
+    proportional = model == "piecewise"
+
+    def data(imputation: int) -> Data:
+        return piecewise_data(regroup(imputations.table(imputation), bounds), 0, proportional=proportional)
+
     return Task(
         model=model,
         shrinkage="",
         partition="",
-        build=partial(getattr(models, model), regroup(first, bounds)),
-        data=lambda imputation: models.data_of(regroup(imputations.table(imputation), bounds), 0),
-        quantities=partial(_curve_values, bounds, landmarks, model == "piecewise"),
+        build=partial(piecewise, regroup(first, bounds), proportional=proportional),
+        data=data,
+        quantities=partial(_curve_values, bounds, landmarks, proportional),
         overall="beta",
         imputed=True,
         edges=tuple(map(float, bounds)),
+        graph="piecewise",
+        absent=OF_NONPROPORTIONAL if proportional else (),
     )
 
 

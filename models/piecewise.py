@@ -5,9 +5,9 @@ Arm a in {0, 1}, interval j, deaths d and exposure e:
     d[a,j] ~ Poisson(e[a,j] exp(eta[a,j])),    eta[a,j] = alpha[j] + a (beta + omega[j])
 
 ``alpha`` is a Gaussian random walk whose steps scale with the square root of the gap between interval middles, so
-that the grid does not change the prior. In `piecewise`, ``omega`` is 0: proportional hazards. In `nonproportional` it
-is a random walk of its own scale. Both walks are written as a level plus a walk that sums to zero weighted by the
-pooled deaths, so that the prior on ``beta`` is a prior on the average log hazard ratio.
+that the grid does not change the prior. With proportional hazards ``omega`` is 0; without, it is a random walk of its
+own scale. Both walks are written as a level plus a walk that sums to zero weighted by the pooled deaths, so that the
+prior on ``beta`` is a prior on the average log hazard ratio. Both models are one graph: the scale of ``omega`` is data.
 
 Geometry: a walk is ``basis @ steps`` with standard normal steps. The basis' columns are the walk's principal
 components in the metric of the deaths, which leaves the prior as it is and makes the posterior nearly uncorrelated.
@@ -36,33 +36,34 @@ MONTHS_PER_YEAR = 12.0
 SMALLEST_WEIGHT = 1e-3  # deaths; keeps the basis whole where an interval has none
 
 
-def piecewise(table: xr.Dataset, prior: Prior) -> pm.Model:
-    """Return the proportional-hazards piecewise-exponential model.
+def piecewise(table: xr.Dataset, prior: Prior, *, proportional: bool = True) -> pm.Model:
+    """Return the piecewise-exponential model of a two-arm trial.
 
     Parameters
     ----------
     table
         Survival table of one stratum on the model's intervals; its first imputation is the data.
     prior
-        Prior on the log hazard ratio ``beta``.
+        Prior on ``beta``: the log hazard ratio, or its average over the deaths.
+    proportional
+        Whether the hazard ratio is the same at all times; otherwise its log is a random walk.
     """
-    return _model(table, prior, proportional=True)
+    coords = {"interval": np.arange(table.sizes["interval"]), "step": np.arange(table.sizes["interval"] - 1)}
+    arm = np.array([[0.0], [1.0]])
+    with pm.Model(coords=coords) as model:
+        data = pm.Data("table", piecewise_data(table, 0, proportional=proportional)["table"])
+        deaths, exposure, effect_scale, basis = data[:2], data[2:4], data[4, 0], data[5:].T
+        level = pt.log(deaths.sum() / exposure.sum()) + LEVEL_SD * pm.Normal("alpha_level")
+        alpha = pm.Deterministic("alpha", level + _walk("alpha", basis, STEP_SD), dims="interval")
+        omega = pm.Deterministic("omega", _walk("omega", basis, effect_scale), dims="interval")
+        eta = alpha + arm * (overall_prior(prior) + omega)
+        pm.Potential("likelihood", (deaths * eta - exposure * pt.exp(eta)).sum())
+    return model
 
 
-def nonproportional(table: xr.Dataset, prior: Prior) -> pm.Model:
-    """Return the piecewise-exponential model whose log hazard ratio is a random walk over time.
-
-    Parameters
-    ----------
-    table
-        Survival table of one stratum on the model's intervals; its first imputation is the data.
-    prior
-        Prior on ``beta``, the log hazard ratio averaged over the deaths.
-    """
-    return _model(table, prior, proportional=False)
-
-
-def data_of(table: xr.Dataset, imputation: int) -> dict[str, NDArray[np.float64]]:
+def piecewise_data(
+    table: xr.Dataset, imputation: int, *, proportional: bool = True
+) -> dict[str, NDArray[np.float64]]:
     """Return the model data of one imputation of a one-stratum table.
 
     Parameters
@@ -71,16 +72,19 @@ def data_of(table: xr.Dataset, imputation: int) -> dict[str, NDArray[np.float64]
         Survival table on the model's intervals.
     imputation
         Which imputation.
+    proportional
+        See `piecewise`.
 
     Returns
     -------
     dict
-        ``table``, shape ``(J + 3, J)``: deaths by arm, exposure by arm, and the walks' basis. They are one array
-        because every one that a model holds costs a second of compilation.
+        ``table``, shape ``(J + 4, J)``: deaths by arm, exposure by arm, the scale of the effect's steps, and the
+        walks' basis. They are one array because every one that a model holds costs a second of compilation.
     """
     chosen = table.isel(imputation=imputation, stratum=0)
     deaths, exposure = chosen.deaths.to_numpy(), chosen.exposure.to_numpy()
-    return {"table": np.vstack([deaths, exposure, _walk_basis(table, deaths.sum(axis=0)).T])}
+    scale = np.full(deaths.shape[1], 0.0 if proportional else EFFECT_STEP_SD)
+    return {"table": np.vstack([deaths, exposure, scale, _walk_basis(table, deaths.sum(axis=0)).T])}
 
 
 def _walk_basis(table: xr.Dataset, deaths: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -106,24 +110,7 @@ def overall_prior(prior: Prior, name: str = "beta", dims: str | None = None) -> 
     return pm.NormalMixture(name, w=data[0], mu=data[1], sigma=data[2], dims=dims)
 
 
-def _model(table: xr.Dataset, prior: Prior, *, proportional: bool) -> pm.Model:
-    coords = {"interval": np.arange(table.sizes["interval"]), "step": np.arange(table.sizes["interval"] - 1)}
-    arm = np.array([[0.0], [1.0]])
-    with pm.Model(coords=coords) as model:
-        data = pm.Data("table", data_of(table, 0)["table"])
-        deaths, exposure, basis = data[:2], data[2:4], data[4:].T
-        level = pt.log(deaths.sum() / exposure.sum()) + LEVEL_SD * pm.Normal("alpha_level")
-        alpha = pm.Deterministic("alpha", level + _walk("alpha", basis, STEP_SD), dims="interval")
-        log_ratio = overall_prior(prior)
-        if not proportional:
-            walk = _walk("omega", basis, EFFECT_STEP_SD)
-            log_ratio = log_ratio + pm.Deterministic("omega", walk, dims="interval")
-        eta = alpha + arm * log_ratio
-        pm.Potential("likelihood", (deaths * eta - exposure * pt.exp(eta)).sum())
-    return model
-
-
-def _walk(name: str, basis: Any, step_sd: float) -> Any:
-    """Return a random walk in non-centred form, its step SD half-normal."""
-    scale = pm.HalfNormal(f"{name}_step_sd", step_sd)
-    return scale * (basis @ pm.Normal(f"{name}_steps", dims="step"))
+def _walk(name: str, basis: Any, most: Any) -> Any:
+    """Return a random walk in non-centred form, its step SD half-normal of scale ``most``."""
+    step_sd = pm.Deterministic(f"{name}_step_sd", most * pm.HalfNormal(f"{name}_unit_sd", 1.0))
+    return step_sd * (basis @ pm.Normal(f"{name}_steps", dims="step"))

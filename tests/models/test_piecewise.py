@@ -10,9 +10,8 @@ from secondlook.models.piecewise import (
     EFFECT_STEP_SD,
     LEVEL_SD,
     STEP_SD,
-    data_of,
-    nonproportional,
     piecewise,
+    piecewise_data,
 )
 from secondlook.models.priors import Prior
 
@@ -29,7 +28,7 @@ def table():
 
 
 def test_walk_basis_is_a_centred_random_walk(table):
-    basis = data_of(table, 0)["table"][4:].T
+    basis = piecewise_data(table, 0)["table"][5:].T
     pooled = DEATHS[0, 0].sum(axis=0)
     assert pooled @ basis == pytest.approx(np.zeros(2), abs=1e-10)
     gaps = np.diff([3, 9, 21]) / 12  # years between interval middles
@@ -40,25 +39,24 @@ def test_walk_basis_is_a_centred_random_walk(table):
 def hand_written(table, prior, point, proportional):
     """Return the log density of a point, constants of the likelihood left out as in the model."""
     deaths, exposure = DEATHS[0, 0], EXPOSURE[0, 0]
-    basis = data_of(table, 0)["table"][4:].T
+    basis = piecewise_data(table, 0)["table"][5:].T
     alpha = np.log(deaths.sum() / exposure.sum()) + LEVEL_SD * point["alpha_level"]
-    alpha = alpha + np.exp(point["alpha_step_sd_log__"]) * (basis @ point["alpha_steps"])
+    alpha = alpha + STEP_SD * np.exp(point["alpha_unit_sd_log__"]) * (basis @ point["alpha_steps"])
     log_ratio = point["beta"] * np.ones(3)
-    names = ["alpha"] if proportional else ["alpha", "omega"]
     density = stats.norm.logpdf(point["alpha_level"]) + prior.log_density(point["beta"])
-    for name, scale in zip(names, (STEP_SD, EFFECT_STEP_SD), strict=False):
-        log_sd = point[f"{name}_step_sd_log__"]
-        density += stats.halfnorm(scale=scale).logpdf(np.exp(log_sd)) + log_sd
+    for name in ("alpha", "omega"):
+        log_sd = point[f"{name}_unit_sd_log__"]
+        density += stats.halfnorm.logpdf(np.exp(log_sd)) + log_sd
         density += stats.norm.logpdf(point[f"{name}_steps"]).sum()
     if not proportional:
-        log_ratio = log_ratio + np.exp(point["omega_step_sd_log__"]) * (basis @ point["omega_steps"])
+        log_ratio = log_ratio + EFFECT_STEP_SD * np.exp(point["omega_unit_sd_log__"]) * (basis @ point["omega_steps"])
     eta = np.stack([alpha, alpha + log_ratio])
     return density + (deaths * eta - exposure * np.exp(eta)).sum()
 
 
-@pytest.mark.parametrize(("build", "proportional"), [(piecewise, True), (nonproportional, False)])
-def test_log_density(table, build, proportional):
-    model = build(table, MIXTURE)
+@pytest.mark.parametrize("proportional", [True, False])
+def test_log_density(table, proportional):
+    model = piecewise(table, MIXTURE, proportional=proportional)
     log_density = model.compile_logp()
     rng = np.random.default_rng(1)
     for _ in range(3):
@@ -68,7 +66,7 @@ def test_log_density(table, build, proportional):
 
 def test_walks_are_centred_at_the_deaths_and_step_with_the_root_of_the_gap(table):
     """Prior draws: the prior on beta is one on the average log hazard ratio, whatever the grid."""
-    model = nonproportional(table, MIXTURE)
+    model = piecewise(table, MIXTURE, proportional=False)
     names = ("omega", "omega_step_sd", "alpha", "alpha_level")
     omega, scale, alpha, level = pm.draw([model[name] for name in names], draws=8000, random_seed=2)
     pooled = DEATHS[0, 0].sum(axis=0)
@@ -88,7 +86,7 @@ def test_the_grid_does_not_change_the_prior():
         made = survival_table(
             deaths, 40 * deaths, deaths, [[[99, 99]]], edges, trial="t", source="published", time_unit="months"
         )
-        basis = data_of(made, 0)["table"][4:].T
+        basis = piecewise_data(made, 0)["table"][5:].T
         walk = basis[-1] - basis[0]
         assert walk @ walk == pytest.approx((72 - np.diff(edges)[0]) / 12)
 
@@ -98,7 +96,7 @@ def test_an_interval_without_deaths_keeps_the_basis_whole():
     made = survival_table(
         deaths, EXPOSURE, deaths, [[[99, 99]]], [0, 6, 12, 30], trial="t", source="published", time_unit="months"
     )
-    basis = data_of(made, 0)["table"][4:].T
+    basis = piecewise_data(made, 0)["table"][5:].T
     steps = np.diff(basis, axis=0)
     assert steps @ steps.T == pytest.approx(np.diag([0.5, 1.0]))
 
@@ -112,11 +110,11 @@ def test_data_of_each_imputation_and_unit():
     months = survival_table(deaths, exposure, deaths, sizes, bounds, time_unit="months", **arguments)
     years = survival_table(deaths, exposure, deaths, sizes, bounds / 12, time_unit="years", **arguments)
     for imputation in (0, 1):
-        ours = data_of(months, imputation)["table"]
+        ours = piecewise_data(months, imputation)["table"]
         np.testing.assert_array_equal(ours[:2], deaths[imputation, 0])
         np.testing.assert_array_equal(ours[2:4], exposure[imputation, 0])
-        np.testing.assert_allclose(data_of(years, imputation)["table"], ours, rtol=1e-12, atol=1e-12)
-    assert np.abs(data_of(months, 0)["table"][4:] - data_of(months, 1)["table"][4:]).max() > 0.01
+        np.testing.assert_allclose(piecewise_data(years, imputation)["table"], ours, rtol=1e-12, atol=1e-12)
+    assert np.abs(piecewise_data(months, 0)["table"][5:] - piecewise_data(months, 1)["table"][5:]).max() > 0.01
 
 
 def test_the_overall_prior_is_the_mixture(table):
