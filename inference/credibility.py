@@ -95,7 +95,8 @@ def credibility(
     Posterior and interaction are those of the first prior, from the model over strata, else from the printed
     effects. ``interaction`` is the ratio of the subgroup's hazard ratio to its complement's (``reference``),
     ``interaction_prob`` the probability that treatment does more for the subgroup. The chances are those of
-    `HomogeneousTrials`, among ``chance_among`` subgroups; ``deviation`` is the distance from the overall effect in the subgroup's standard errors.
+    `HomogeneousTrials`, among ``chance_among`` subgroups; ``deviation`` is the distance from the overall effect in
+    the subgroup's standard errors.
 
     Parameters
     ----------

@@ -81,8 +81,8 @@ class HomogeneousTrials:
     @property
     def benefits(self) -> NDArray[np.int_]:
         """The number of each trial's subgroups whose 95% interval lies below 1."""
-        upper = self.log_hazard_ratio + normal_quantile(LEVEL) * np.minimum(self.standard_error, 1e6)
-        return np.asarray((upper < 0).sum(axis=1))
+        away = deviation(self.log_hazard_ratio, self.standard_error, np.zeros(1)) > normal_quantile(LEVEL)
+        return np.asarray((away & (self.log_hazard_ratio < 0)).sum(axis=1))
 
     def chance_own(self, subgroup: Subgroup, log_hazard_ratio: float) -> float:
         """Return the chance that this subgroup alone comes out at least as extreme.
@@ -274,7 +274,9 @@ def _population(tables: Sequence[xr.Dataset], imputation: int, log_hazard_ratio:
 
 def _of_table(table: xr.Dataset, log_hazard_ratio: float) -> _Population:
     """Return the hazards of one imputation of a table; the symbols are the module's."""
-    deaths, exposure = (table[name].transpose("stratum", "arm", "interval").to_numpy() for name in _CELLS[:2])
+    deaths, exposure = (
+        table[name].transpose("stratum", "arm", "interval").to_numpy() for name in ("deaths", "exposure")
+    )
     dead = deaths.sum(axis=1)
     weighted = exposure[:, 0] + exposure[:, 1] * np.exp(log_hazard_ratio)
     rate = (dead.sum() + HALF) / weighted.sum()
@@ -286,15 +288,12 @@ def _of_table(table: xr.Dataset, log_hazard_ratio: float) -> _Population:
     return _Population(patients, base, ratio, _censoring(table), levels_of(table))
 
 
-_CELLS = ("deaths", "exposure", "censored")
-
-
 def _censoring(table: xr.Dataset) -> Array:
     """Return rates of censoring by arm and interval; infinite where nobody was followed up any more."""
     whole = table.sum("stratum")
     exposure = whole.exposure.transpose("arm", "interval").to_numpy()
     censored = whole.censored.transpose("arm", "interval").to_numpy()
-    return np.divide(censored, exposure, out=np.full_like(exposure, np.inf), where=exposure > 0)
+    return np.asarray(np.divide(censored, exposure, out=np.full_like(exposure, np.inf), where=exposure > 0))
 
 
 def _drawn(
@@ -307,7 +306,8 @@ def _drawn(
 ) -> tuple[Array, Array]:
     """Return deaths and person-time of simulated trials, shape ``(trial, group, arm, interval)``.
 
-    A fractional number of patients is rounded up or down at random.
+    A fractional number of patients is rounded up or down at random. Person-time is what the patients at risk at an
+    interval's start can expect: a Cox model counts those at risk before it sees who dies.
     """
     hazard = population.base * population.ratio
     effect = np.exp([0.0, log_hazard_ratio])
@@ -317,22 +317,24 @@ def _drawn(
     for interval, step in enumerate(steps):
         dying = hazard[:, interval, None] * effect
         leaving = dying + population.censoring[:, interval]
-        gone = rng.binomial(at_risk, -np.expm1(-leaving * step))
+        probability = -np.expm1(-leaving * step)
+        gone = rng.binomial(at_risk, probability)
         dead = rng.binomial(gone, dying / leaving)
         deaths[..., interval] = groups @ dead
-        exposure[..., interval] = groups @ (at_risk - gone / 2) * step
+        exposure[..., interval] = groups @ (at_risk * probability / leaving)
         at_risk -= gone
     return deaths, exposure
 
 
 def _cox(deaths: Array, exposure: Array) -> tuple[Array, Array]:
-    """Return log hazard ratios and standard errors, shape ``(trial, group)``; see `HomogeneousTrials` for no deaths."""
-    counted = deaths * (exposure > 0).all(axis=-2, keepdims=True)
-    died = counted.sum(axis=-1) > 0
+    """Return log hazard ratios and standard errors, shape ``(trial, group)``, as `HomogeneousTrials` holds them."""
+    both_at_risk = (exposure > 0).all(axis=-2, keepdims=True)
+    deaths, exposure = deaths * both_at_risk, exposure * both_at_risk
+    died = deaths.sum(axis=-1) > 0
     log_ratios = np.select([~died.any(axis=-1), ~died[..., 0], ~died[..., 1]], [np.nan, np.inf, -np.inf], 0.0)
     errors = np.full_like(log_ratios, np.inf)
     fitted = died.all(axis=-1)
-    arms = [(counted[fitted][:, arm], exposure[fitted][:, arm]) for arm in (0, 1)]
+    arms = [(deaths[fitted][:, arm], exposure[fitted][:, arm]) for arm in (0, 1)]
     log_ratios[fitted], errors[fitted] = cox_of_counts(*arms[0], *arms[1])
     return log_ratios, errors
 
