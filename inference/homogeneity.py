@@ -306,8 +306,8 @@ def _drawn(
 ) -> tuple[Array, Array]:
     """Return deaths and person-time of simulated trials, shape ``(trial, group, arm, interval)``.
 
-    A fractional number of patients is rounded up or down at random. Person-time is what the patients at risk at an
-    interval's start can expect: a Cox model counts those at risk before it sees who dies.
+    A fractional number of patients is rounded up or down at random. Person-time stands for the patients at risk when
+    one of a group dies: those at the interval's start, the dying one included, less half of the others who leave.
     """
     hazard = population.base * population.ratio
     effect = np.exp([0.0, log_hazard_ratio])
@@ -317,11 +317,11 @@ def _drawn(
     for interval, step in enumerate(steps):
         dying = hazard[:, interval, None] * effect
         leaving = dying + population.censoring[:, interval]
-        probability = -np.expm1(-leaving * step)
-        gone = rng.binomial(at_risk, probability)
+        gone = rng.binomial(at_risk, -np.expm1(-leaving * step))
         dead = rng.binomial(gone, dying / leaving)
         deaths[..., interval] = groups @ dead
-        exposure[..., interval] = groups @ (at_risk * probability / leaving)
+        others = np.maximum(groups @ gone - 1, 0)
+        exposure[..., interval] = (groups @ at_risk - others / 2) * step
         at_risk -= gone
     return deaths, exposure
 
