@@ -455,6 +455,92 @@ def _contents(directory: Path) -> list[tuple[str, str]]:
     return [(str(directory / name), text) for name, text in _FILES.items() if (directory / name).exists()]
 
 
+# --- credibility --------------------------------------------------------------------------------------------------
+
+BLANK = "____"  # for a reader to fill in
+_CRITERIA = {
+    "planned": "Planned",
+    "baseline": "Known at baseline",
+    "direction_foretold": "Direction foretold",
+    "prior_evidence": "Earlier evidence",
+    "plausibility": "Mechanism",
+    "cut_point": "Cut point not chosen",
+    "looked_at_unprinted": "Looked at, unprinted",
+    "verdict": "Credibility",
+}
+
+
+def credibility_table(frame: pd.DataFrame, homogeneity: pd.DataFrame) -> None:
+    """Print what bears on each subgroup claim, with blanks for what only a reader can know.
+
+    Parameters
+    ----------
+    frame
+        The columns of ``credibility.csv``.
+    homogeneity
+        What homogeneous trials print of their subgroups; may be empty.
+    """
+    if frame.empty:
+        return
+    heading("Credibility of subgroups: what they rest on")
+    columns = ("Subgroup", "Patients", "Events", "Published", "Shrunken", "Against the others", "P(more benefit)")
+    table(columns, [_rests_on(row) for row in _rows(frame)], right=("Patients", "P(more benefit)"))
+    claims = frame[frame["published"].notna()]
+    heading("Credibility of subgroups: what else bears on a claim")
+    rows = [(row["label"], *(_or_blank(row[name]) for name in _CRITERIA)) for row in _rows(claims)]
+    table(("Subgroup", *_CRITERIA.values()), rows)
+    number, factors = (int(claims[name].iloc[0]) for name in ("subgroups_printed", "factors_printed"))
+    paragraph(
+        f"The paper prints {number} subgroups by {factors} factors. {BLANK} is what no printed number tells. "
+        "After Schandelmaier et al. 2020 (ICEMAN) and Sun et al. 2010."
+    )
+    _homogeneous(claims, homogeneity)
+
+
+def _rests_on(row: pd.Series) -> tuple[str, ...]:
+    arms = [row["patients_treatment"], row["patients_control"]]
+    return (
+        row["label"],
+        "" if pd.isna(arms).any() else " + ".join(f"{arm:.0f}" for arm in arms),
+        with_interval(row["events"], row["events_lower"], row["events_upper"], digits=0),
+        _published(row),
+        with_interval(row["posterior"], row["posterior_lower"], row["posterior_upper"]),
+        with_interval(row["interaction"], row["interaction_lower"], row["interaction_upper"]),
+        probability(row["interaction_prob"]),
+    )
+
+
+def _or_blank(value: object) -> str:
+    return _blank(value) or BLANK
+
+
+def _homogeneous(claims: pd.DataFrame, homogeneity: pd.DataFrame) -> None:
+    """Print the chances that a trial without heterogeneity prints such subgroups."""
+    if homogeneity.empty:
+        return
+    simulated = claims[claims["chance_largest"].notna()]
+    heading("Chance that a trial of this size with one effect for everybody prints such subgroups")
+    columns = ("Subgroup", "Published", "This subgroup alone", "The most extreme of all")
+    rows = [
+        (row["label"], _published(row), probability(row["chance_own"]), probability(row["chance_largest"]))
+        for row in _rows(simulated)
+    ]
+    table(columns, rows, right=columns[2:])
+    heading("Subgroups of such trials as a whole")
+    found = [
+        (row["statistic"].capitalize(), f"{row['published']:.3g}", _range(row), probability(row["chance"]))
+        for row in _rows(homogeneity)
+    ]
+    table(("Statistic", "Published", "Such trials", "Chance"), found, right=("Published", "Chance"))
+    source = "rebuilt patients" if homogeneity["source"].iloc[0] == "table" else "printed intervals"
+    among = int(simulated["chance_among"].iloc[0])
+    paragraph(f"Simulated from {source}, among {among} subgroups; at least as extreme as printed, in its direction.")
+
+
+def _range(row: pd.Series) -> str:
+    return with_interval(row["median"], row["lower"], row["upper"], digits=0 if row["statistic"].endswith("s") else 2)
+
+
 # --- reconstruction -----------------------------------------------------------------------------------------------
 
 

@@ -402,7 +402,10 @@ class PatientsCount(Item):
 
 
 class HazardRatio(Estimate):
-    """A printed hazard ratio; all patients without ``where``."""
+    """A printed hazard ratio; all patients without ``where``.
+
+    ``planned`` tells whether the paper says that the subgroup was, or was not, chosen before the data were seen.
+    """
 
     label: str = ""
     where: Where = OVERALL
@@ -412,6 +415,7 @@ class HazardRatio(Estimate):
     sided: Literal[1, 2] = 2
     comparison: Literal["treatment/control", "control/treatment"] = "treatment/control"
     reduction: Percent | None = None
+    planned: bool | None = None
 
     @property
     def inverted(self) -> bool:

@@ -14,6 +14,23 @@ COMPARISON = (
     *("published_level", "cox", "cox_lower", "cox_upper", "posterior", "posterior_lower", "posterior_upper"),
     *("model", "shrinkage", "prior", "withheld"),
 )
+CREDIBILITY = (
+    *("trial", "partition", "subgroup", "label", "patients_control", "patients_treatment", "events", "events_lower"),
+    *("events_upper", "published", "published_lower", "published_upper", "published_level", "posterior"),
+    *("posterior_lower", "posterior_upper", "reference", "interaction", "interaction_lower", "interaction_upper"),
+    *("interaction_prob", "model", "shrinkage", "prior", "planned", "baseline", "subgroups_printed"),
+    *("factors_printed", "chance_own", "chance_largest", "deviation", "chance_deviation", "chance_among"),
+    *(
+        "chance_source",
+        "direction_foretold",
+        "prior_evidence",
+        "plausibility",
+        "cut_point",
+        "looked_at_unprinted",
+        "verdict",
+    ),
+)
+HOMOGENEITY = ("trial", "source", "statistic", "published", "median", "lower", "upper", "chance")
 DIAGNOSTICS = (
     *("trial", "model", "shrinkage", "prior", "partition", "imputation", "quantity", "rhat", "ess_bulk", "ess_tail"),
     *("mcse", "divergences", "bfmi_min", "rerun", "passed"),

@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from secondlook.cli import printing
+from secondlook.data import load_record
+from secondlook.inference.columns import ESTIMATES
 
 TABLE = (("Patients", "Hazard ratio", "P(HR <0.80)"), [("ER/PR(-) HER2(+)", "0.66 (0.49-0.88)", "<0.001")])
 
@@ -57,6 +60,29 @@ def test_probabilities_are_never_certain(value, text):
 )
 def test_intervals(numbers, text):
     assert printing.with_interval(*numbers) == text
+
+
+def test_credibility_shows_blanks_for_what_only_a_reader_knows(capsys):
+    from secondlook.inference.credibility import credibility, homogeneity, trials_without_heterogeneity
+
+    record = load_record("mf07-01")
+    simulated = trials_without_heterogeneity(record, [], trials=200)
+    frame = credibility(record, [], pd.DataFrame(columns=list(ESTIMATES)), simulated)
+    printing.credibility_table(frame, homogeneity(record, simulated))
+    shown = capsys.readouterr().out
+    rows = [line.split() for line in shown.splitlines() if line.startswith(("HER2(-)", "Triple-negative"))]
+    assert rows[0] == ["HER2(-)", "0.64", "(0.45-0.91)"]
+    assert [row[1:] for row in rows if row[-1] == "____"] == [
+        ["no", "yes", *["____"] * 6],
+        ["____", "yes", *["____"] * 6],
+    ]
+    assert "The paper prints 8 subgroups by 4 factors." in shown
+    assert "Simulated from printed intervals, among 8 subgroups" in shown
+
+
+def test_no_subgroup_no_credibility(capsys):
+    printing.credibility_table(pd.DataFrame(), pd.DataFrame())
+    assert capsys.readouterr().out == ""
 
 
 def test_piped_output_has_no_colour_and_fits_a_page():
