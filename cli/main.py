@@ -23,6 +23,9 @@ from importlib.metadata import version
 
 from cyclopts import App, CycloptsError
 
+# The matrices are small: threads only wait for each other, and their number would change the last digits.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 DONE, BUG, BAD_INPUT, FAILED_DIAGNOSTICS, INTERRUPTED = 0, 1, 2, 3, 130
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG})
 

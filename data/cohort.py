@@ -24,6 +24,7 @@ from scipy.special import ndtri
 Array = NDArray[np.float64]
 MONTHS = {"days": 30.4375, "weeks": 30.4375 / 7, "months": 1.0, "years": 1 / 12}  # a month, in each unit
 Transform = Literal["plain", "log", "log-log"]
+MOST_NEWTON_STEPS, NEWTON_TOLERANCE = 8, 1e-10
 TRANSFORMS: tuple[Transform, ...] = ("log-log", "log", "plain")
 
 
@@ -93,7 +94,7 @@ def _cumulate(steps: Array) -> Array:
 
 def time_within(edges: NDArray[np.float64], time: float) -> NDArray[np.float64]:
     """Return how much of each interval lies before ``time``, shape ``(T,)``."""
-    return np.clip(time - edges[:-1], 0, np.diff(edges))
+    return np.minimum(np.maximum(edges[:-1], time), edges[1:]) - edges[:-1]
 
 
 def deaths(cohort: Cohort) -> Array:
@@ -184,20 +185,26 @@ def smooth_median_survival(cohort: Cohort, window: float) -> Array:
         Width of the window.
     """
     median = median_survival(cohort)
-    for _ in range(6):  # Newton
+    for _ in range(MOST_NEWTON_STEPS):
         reached, hazard = (cohort.rate * part for part in windowed_time(cohort.edges, median, window))
-        median = median + (np.log(2) - reached.sum(axis=-1)) / hazard.sum(axis=-1)
+        step = (np.log(2) - reached.sum(axis=-1)) / hazard.sum(axis=-1)
+        median = median + step
+        if not (np.abs(step) > NEWTON_TOLERANCE * window).any():
+            break
     return median
 
 
 def windowed_time(edges: NDArray[np.float64], time: Array | float, window: float) -> tuple[Array, Array]:
     """Return `time_within`, averaged over a window about each time, and its derivative, shape ``(..., T)``."""
-    ends = np.asarray(time)[..., None] + window / 2 * np.array([-1.0, 1.0])
-    right = np.append(edges[1:-1], np.inf)
-    before = np.clip(ends[..., None] - edges[:-1], 0, None)
-    after = np.clip(ends[..., None] - right, 0, None)
-    area, length = (before**2 - after**2) / 2, before - after
-    return (area[..., 1, :] - area[..., 0, :]) / window, (length[..., 1, :] - length[..., 0, :]) / window
+    middle, right = np.asarray(time)[..., None], np.append(edges[1:-1], np.inf)
+
+    def areas(end: Array) -> tuple[Array, Array]:
+        """Return the integral of ``time_within`` from 0 to ``end``, and its value there."""
+        before, after = np.maximum(end - edges[:-1], 0), np.maximum(end - right, 0)
+        return (before**2 - after**2) / 2, before - after
+
+    (late, late_end), (early, early_end) = areas(middle + window / 2), areas(middle - window / 2)
+    return (late - early) / window, (late_end - early_end) / window
 
 
 def mean_follow_up(cohort: Cohort) -> Array:
@@ -285,11 +292,14 @@ def cox_of_counts(deaths0: Array, exposure0: Array, deaths1: Array, exposure1: A
     total = (deaths1 * ~one_arm_left).sum(axis=-1)
     log_ratio = np.log(deaths1.sum(axis=-1) / exposure1.sum(axis=-1))
     log_ratio = log_ratio - np.log(deaths0.sum(axis=-1) / exposure0.sum(axis=-1))
-    for _ in range(8):  # Newton: quadratic from the crude rate ratio
+    for _ in range(MOST_NEWTON_STEPS):  # quadratic from the crude rate ratio
         share = odds * np.exp(log_ratio)[..., None]
         share = share / (1 + share)
         information = (deaths * share * (1 - share)).sum(axis=-1)
-        log_ratio = log_ratio + (total - (deaths * share).sum(axis=-1)) / information
+        step = (total - (deaths * share).sum(axis=-1)) / information
+        log_ratio = log_ratio + step
+        if not (np.abs(step) > NEWTON_TOLERANCE).any():
+            break
     return log_ratio, 1 / np.sqrt(information)
 
 

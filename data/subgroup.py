@@ -100,6 +100,27 @@ def subgroup(where: Mapping[str, str | Iterable[str]], factors: Mapping[str, Seq
     )
 
 
+def parse_key(key: str) -> Subgroup:
+    """Return the subgroup of a key.
+
+    Parameters
+    ----------
+    key
+        As `Subgroup.key` gives it.
+
+    Raises
+    ------
+    ValueError
+        When it is not such a key.
+    """
+    if key == OVERALL.key:
+        return OVERALL
+    parts = [part.partition("=") for part in key.split(",")]
+    if not all(factor and levels for factor, _, levels in parts):
+        raise ValueError(f"{key!r} is not a subgroup's key")
+    return Subgroup(tuple((factor, tuple(levels.split("|"))) for factor, _, levels in parts))
+
+
 def overlapping(subgroups: Mapping[str, Subgroup]) -> list[tuple[str, str]]:
     """Return the pairs of names whose subgroups share patients."""
     names = list(subgroups)

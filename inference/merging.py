@@ -16,13 +16,14 @@ from ..data.reconstruction import Reconstruction
 from ..data.writing import write_csv
 from .options import Options
 from .reanalysis import Reanalysis
-from .storage import ENGINE, RECORD, RUN, TABLE, _read_csv, _read_json, _write_json, write
+from .storage import RECORD, RUN, _read_csv, _read_json, _write_json, write, write_table
 from .versions import record_hash, run_facts
 
 _FIT: Final = ("model", "shrinkage", "prior", "partition")
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "estimates": ("source", "endpoint", *_FIT, "subgroup", "reference", "label", "estimand", "time"),
     "comparison": (*_FIT, "subgroup"),
+    "reconstruction": ("partition",),
     "diagnostics": _FIT,  # a fit's diagnostics belong together: it may have had more imputations before
 }
 
@@ -80,12 +81,8 @@ def merge(reanalysis: Reanalysis, directory: Path) -> None:
         name: merged(_present(directory / f"{name}.csv"), getattr(reanalysis, name), keys)
         for name, keys in KEYS.items()
     }
-    sheet = reanalysis.reconstruction
-    if sheet.empty:
-        before = _present(directory / "reconstruction.csv")
-        sheet = sheet if before is None else before
     run = _merged_run(directory / RUN, reanalysis.run, [fit.name for fit in reanalysis.fits])
-    write(replace(reanalysis, **frames, reconstruction=sheet, run=run), directory)
+    write(replace(reanalysis, **frames, run=run), directory)
 
 
 def merged(old: pd.DataFrame | None, new: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:
@@ -100,8 +97,8 @@ def merged(old: pd.DataFrame | None, new: pd.DataFrame, keys: Iterable[str]) -> 
     keys
         Columns that identify a row.
     """
-    if old is None or old.empty:
-        return new
+    if old is None or old.empty or new.empty:
+        return new if old is None or old.empty else old
     names = list(keys)
     replaced = pd.MultiIndex.from_frame(_comparable(new[names]))
     kept = old[~pd.MultiIndex.from_frame(_comparable(old[names])).isin(replaced)]
@@ -167,8 +164,9 @@ def write_reconstruction(made: Reconstruction, options: Options, directory: Path
         When what is there is of another trial or record, or cannot be read.
     """
     check_same_record(directory, made.record)
-    write_csv(made.fit_sheet, directory / "reconstruction.csv")
-    made.table.to_netcdf(directory / TABLE, engine=ENGINE)
+    path = directory / "reconstruction.csv"
+    write_csv(merged(_present(path), made.fit_sheet, ("partition",)), path)
+    write_table(made.table, made.strata.partition, directory)
     _write_json(made.record.model_dump(mode="json", by_alias=True), directory / RECORD)
     facts = run_facts(made.record, options, {"reconstruction_acceptance": made.acceptance_rate}, [])
     _write_json(json.loads(json.dumps(_merged_run(directory / RUN, facts, []))), directory / RUN)

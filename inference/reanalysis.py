@@ -40,8 +40,9 @@ class Reanalysis:
     ----------
     record
         The trial.
-    table
-        Survival table by month, one imputation per reconstruction; ``None`` when only effects are published.
+    tables
+        Survival tables by month, one imputation per reconstruction, by partition: ``""`` is the whole trial as one
+        stratum. Empty when only effects are published.
     fits
         Posteriors.
     estimates, comparison, diagnostics, audit, reconstruction
@@ -51,7 +52,7 @@ class Reanalysis:
     """
 
     record: Record
-    table: xr.Dataset | None
+    tables: Mapping[str, xr.Dataset]
     fits: tuple[Fit, ...]
     estimates: pd.DataFrame
     comparison: pd.DataFrame
@@ -59,6 +60,11 @@ class Reanalysis:
     audit: pd.DataFrame
     reconstruction: pd.DataFrame
     run: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def table(self) -> xr.Dataset | None:
+        """The whole trial's survival table, where there is one."""
+        return self.tables.get("")
 
     @property
     def passed(self) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .reanalysis import Reanalysis
 
 TABLES = ("estimates", "comparison", "diagnostics", "audit", "reconstruction")
-RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table.nc", "posterior"
+RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table", "posterior"
 ENGINE: Final = "netcdf4"
 
 
@@ -120,11 +120,21 @@ def write(reanalysis: Reanalysis, directory: Path) -> None:
     (directory / POSTERIOR).mkdir(exist_ok=True)
     for fit in reanalysis.fits:
         _described(fit).to_netcdf(directory / POSTERIOR / f"{fit.name}.nc", engine=ENGINE)
-    if reanalysis.table is not None:
-        reanalysis.table.to_netcdf(directory / TABLE, engine=ENGINE)
+    for partition, table in reanalysis.tables.items():
+        write_table(table, partition, directory)
     record = reanalysis.record.model_dump(mode="json", by_alias=True)
     _write_json(record, directory / RECORD)
     _write_json(reanalysis.run, directory / RUN)
+
+
+def write_table(table: xr.Dataset, partition: str, directory: Path) -> None:
+    """Write a survival table: ``table.nc`` for the whole trial, ``table-<partition>.nc`` for its strata."""
+    table.to_netcdf(directory / f"{'-'.join(part for part in (TABLE, partition) if part)}.nc", engine=ENGINE)
+
+
+def _read_tables(folder: Path) -> dict[str, xr.Dataset]:
+    found = sorted(folder.glob(f"{TABLE}*.nc"))
+    return {path.stem.removeprefix(TABLE).removeprefix("-"): _read_table(path) for path in found}
 
 
 def _write_json(content: Mapping[str, Any], path: Path) -> None:
@@ -167,10 +177,9 @@ def load(directory: str | Path) -> Reanalysis:
         raise input_error(str(directory), "", None, "holds no results (no run.json)")
     record = parse_record(_read_json(folder / RECORD), str(folder / RECORD))
     posteriors = sorted((folder / POSTERIOR).glob("*.nc"))
-    table = folder / TABLE
     return Reanalysis(
         record,
-        _read_table(table) if table.exists() else None,
+        _read_tables(folder),
         tuple(_read_fit(path) for path in posteriors),
         **{name: _read_csv(folder / f"{name}.csv") for name in TABLES},
         run=_read_json(folder / RUN),

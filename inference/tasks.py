@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ..data import Record
 from ..data.cohort import MONTHS
 from ..data.effect_sets import EffectSet, effect_sets
-from ..data.reconstruction import Reconstruction
-from ..data.table import edges, interval_edges, pooled, regroup
+from ..data.table import edges, interval_edges, regroup
 from ..models.priors import Prior
 from .fitting import Data, Task, Values
+from .imputations import Imputations
 from .options import Options
 from .quantities import Quantity, curve_quantities, curves_of, ratio_quantities
 
@@ -24,25 +24,6 @@ MODELS = (*PIECEWISE_MODELS, "effects")
 OF_NONPROPORTIONAL = ("omega", "omega_steps", "omega_step_sd", "omega_unit_sd")
 INTERVAL_MONTHS = 6.0
 PRIMARY_SHRINKAGE = "half-normal"
-
-
-class Imputations:
-    """A trial's reconstructed table, with more imputations drawn when they are asked for.
-
-    Parameters
-    ----------
-    reconstruction
-        Where the tables come from.
-    """
-
-    def __init__(self, reconstruction: Reconstruction) -> None:
-        self.reconstruction = reconstruction
-
-    def table(self, imputation: int) -> xr.Dataset:
-        """Return one imputation of the whole trial's table by month."""
-        if imputation >= len(self.reconstruction.draws):
-            self.reconstruction = self.reconstruction.with_imputations(imputation + 1)
-        return pooled(self.reconstruction.table.isel(imputation=[imputation]))
 
 
 def model_edges(table: xr.Dataset, options: Options) -> NDArray[np.float64]:
@@ -80,12 +61,12 @@ def piecewise_task(model: str, imputations: Imputations, landmarks: Sequence[flo
     """
     from ..models.piecewise import piecewise, piecewise_data
 
-    first = imputations.table(0)
+    first = imputations.whole(0)
     bounds = model_edges(first, options)
     proportional = model == "piecewise"
 
     def data(imputation: int) -> Data:
-        return piecewise_data(regroup(imputations.table(imputation), bounds), 0, proportional=proportional)
+        return piecewise_data(regroup(imputations.whole(imputation), bounds), 0, proportional=proportional)
 
     return Task(
         model=model,
@@ -95,7 +76,7 @@ def piecewise_task(model: str, imputations: Imputations, landmarks: Sequence[flo
         data=data,
         quantities=partial(_curve_values, bounds, landmarks, proportional),
         overall="beta",
-        imputed=True,
+        imputed=imputations.imputed,
         edges=tuple(map(float, bounds)),
         graph="piecewise",
         absent=OF_NONPROPORTIONAL if proportional else (),

@@ -37,10 +37,7 @@ FIT_SHEET_COLUMNS = (
     "source",
 )
 HORIZON_BEYOND = 1.2  # times the latest printed time: printed ranges of follow-up are often too short
-MODE_TOLERANCE, DRAW_TOLERANCE = (
-    1e-4,
-    0.05,
-)  # decrease of the objective (twice a log density) at which to stop
+MODE_TOLERANCE, DRAW_TOLERANCE = 1e-4, 0.5  # decrease of the objective (twice a log density) at which to stop
 MOST_ATTEMPTS = 25  # per imputation
 MOST_ROUNDS = 4  # of looking for numbers that contradict the others
 CONFLICT_SDS = 3.0  # within which a draw must reproduce a number in conflict, whose distance is its SD

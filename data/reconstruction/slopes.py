@@ -1,14 +1,14 @@
 """Derivatives of what a paper prints with respect to the table it is computed from.
 
 Each function has the name of the quantity in `secondlook.data.cohort` that it differentiates, takes the same single
-cohort (no stack) and returns the derivatives in the shape of a cohort: with respect to the numbers at risk at each
-edge, and to deaths, exposure and censored in each interval. A sum of cells has the derivatives of each cell, so these
-serve for any union of strata and arms.
+cohort (no stack) and returns derivatives by array of the cohort: with respect to the numbers at risk at each edge,
+and to deaths, exposure and censored in each interval; an array that does not matter is left out. A sum of cells has
+the derivatives of each cell, so these serve for any union of strata and arms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -17,27 +17,16 @@ from ..cohort import Array, Cohort, Transform, time_within
 
 SMALL_FALL = 1e-4  # below it, a difference of exponentials is replaced by its series
 
-
-def _slope(
-    cohort: Cohort,
-    *,
-    at_risk: Array | None = None,
-    deaths: Array | None = None,
-    exposure: Array | None = None,
-    censored: Array | None = None,
-) -> Cohort:
-    none = np.zeros_like(cohort.deaths)
-    parts = [none if part is None else part for part in (deaths, exposure, censored)]
-    return Cohort(cohort.edges, np.zeros_like(cohort.at_risk) if at_risk is None else at_risk, *parts)
+Derivatives = Mapping[str, Array]  # by name of the cohort's array
 
 
-def weighted(*terms: tuple[float, Cohort]) -> Cohort:
-    """Return a linear combination of slopes: the chain rule."""
-    arrays = [
-        sum(weight * getattr(slope, name) for weight, slope in terms)
-        for name in ("at_risk", "deaths", "exposure", "censored")
-    ]
-    return Cohort(terms[0][1].edges, *arrays)
+def weighted(*terms: tuple[float, Derivatives]) -> Derivatives:
+    """Return a linear combination of derivatives: the chain rule."""
+    total: dict[str, Array] = {}
+    for weight, derivatives in terms:
+        for name, values in derivatives.items():
+            total[name] = total[name] + weight * values if name in total else weight * values
+    return total
 
 
 def _at_start(cohort: Cohort, value: float) -> Array:
@@ -46,33 +35,33 @@ def _at_start(cohort: Cohort, value: float) -> Array:
     return at_risk
 
 
-def deaths(cohort: Cohort) -> Cohort:
+def deaths(cohort: Cohort) -> Derivatives:
     """Return the slope of the number of deaths."""
-    return _slope(cohort, deaths=np.ones_like(cohort.deaths))
+    return {"deaths": np.ones_like(cohort.deaths)}
 
 
-def percent_dead(cohort: Cohort) -> Cohort:
+def percent_dead(cohort: Cohort) -> Derivatives:
     """Return the slope of the percentage of patients who died."""
     percent = measure.percent_dead(cohort)
     by_death = np.full_like(cohort.deaths, 100 / cohort.patients)
-    return _slope(cohort, deaths=by_death, at_risk=_at_start(cohort, -float(percent / cohort.patients)))
+    return {"deaths": by_death, "at_risk": _at_start(cohort, -float(percent / cohort.patients))}
 
 
-def _log_survival(cohort: Cohort, time: float) -> Cohort:
+def _log_survival(cohort: Cohort, time: float) -> Derivatives:
     return _cumulative_hazard(cohort, -time_within(cohort.edges, time))
 
 
-def _cumulative_hazard(cohort: Cohort, within: Array) -> Cohort:
+def _cumulative_hazard(cohort: Cohort, within: Array) -> Derivatives:
     """Return the slope of the hazards' sum weighted by time within each interval."""
-    return _slope(cohort, deaths=within / cohort.exposure, exposure=-within * cohort.rate / cohort.exposure)
+    return {"deaths": within / cohort.exposure, "exposure": -within * cohort.rate / cohort.exposure}
 
 
-def survival(cohort: Cohort, time: float) -> Cohort:
+def survival(cohort: Cohort, time: float) -> Derivatives:
     """Return the slope of the Kaplan-Meier estimate."""
     return weighted((float(measure.survival(cohort, time)), _log_survival(cohort, time)))
 
 
-def greenwood(cohort: Cohort, time: float) -> Cohort:
+def greenwood(cohort: Cohort, time: float) -> Derivatives:
     """Return the slope of Greenwood's variance of ``log S``."""
     within, fall = time_within(cohort.edges, time), cohort.log_fall
     start, stop = cohort.at_risk[:-1], cohort.at_risk[1:]
@@ -84,10 +73,10 @@ def greenwood(cohort: Cohort, time: float) -> Cohort:
     at_risk[:-1] += (by_fall / start - within * cohort.rate * mean) / start
     at_risk[1:] -= by_fall / start / stop
     by_death = within * mean / cohort.exposure
-    return _slope(cohort, at_risk=at_risk, deaths=by_death, exposure=-by_death * cohort.rate)
+    return {"at_risk": at_risk, "deaths": by_death, "exposure": -by_death * cohort.rate}
 
 
-def survival_limit(cohort: Cohort, time: float, quantile: float, transform: Transform) -> Cohort:
+def survival_limit(cohort: Cohort, time: float, quantile: float, transform: Transform) -> Derivatives:
     """Return the slope of a confidence limit for survival."""
     estimate, variance = float(measure.survival(cohort, time)), float(measure.greenwood(cohort, time))
     deviation, log = quantile * np.sqrt(variance), np.log(estimate)
@@ -103,39 +92,39 @@ def survival_limit(cohort: Cohort, time: float, quantile: float, transform: Tran
     return weighted((by_log, _log_survival(cohort, time)), (by_variance, greenwood(cohort, time)))
 
 
-def share_dead_by(cohort: Cohort, time: float) -> Cohort:
+def share_dead_by(cohort: Cohort, time: float) -> Derivatives:
     """Return the slope of one minus the Kaplan-Meier estimate."""
     return weighted((-1.0, survival(cohort, time)))
 
 
-def smooth_median_survival(cohort: Cohort, window: float) -> Cohort:
+def smooth_median_survival(cohort: Cohort, window: float) -> Derivatives:
     """Return the slope of the median of the smoothed Kaplan-Meier curve."""
     within, inside = measure.windowed_time(cohort.edges, measure.smooth_median_survival(cohort, window), window)
     return weighted((-1 / float(cohort.rate @ inside), _cumulative_hazard(cohort, within)))
 
 
-def mean_follow_up(cohort: Cohort) -> Cohort:
+def mean_follow_up(cohort: Cohort) -> Derivatives:
     """Return the slope of the mean time to death or censoring."""
     by_time = np.full_like(cohort.exposure, 1 / cohort.patients)
     mean = float(measure.mean_follow_up(cohort))
-    return _slope(cohort, exposure=by_time, at_risk=_at_start(cohort, -mean / float(cohort.patients)))
+    return {"exposure": by_time, "at_risk": _at_start(cohort, -mean / float(cohort.patients))}
 
 
-def sd_follow_up(cohort: Cohort) -> Cohort:
+def sd_follow_up(cohort: Cohort) -> Derivatives:
     """Return the slope of the standard deviation of the time to death or censoring."""
     middle = (cohort.edges[:-1] + cohort.edges[1:]) / 2
     number, mean = float(cohort.patients), float(measure.mean_follow_up(cohort))
     deviation = float(measure.sd_follow_up(cohort))
     square = 2 * float(cohort.exposure @ middle) / number
-    of_square = _slope(cohort, exposure=2 * middle / number, at_risk=_at_start(cohort, -square / number))
+    of_square = {"exposure": 2 * middle / number, "at_risk": _at_start(cohort, -square / number)}
     bessel = number / (number - 1)
     of_bessel = -(square - mean**2) / (number - 1) ** 2
     of_variance = weighted((bessel, of_square), (-2 * bessel * mean, mean_follow_up(cohort)))
-    whole = weighted((1.0, of_variance), (1.0, _slope(cohort, at_risk=_at_start(cohort, of_bessel))))
+    whole = weighted((1.0, of_variance), (1.0, {"at_risk": _at_start(cohort, of_bessel)}))
     return weighted((1 / (2 * deviation), whole))
 
 
-def number_at_risk(cohort: Cohort, time: float) -> Cohort:
+def number_at_risk(cohort: Cohort, time: float) -> Derivatives:
     """Return the slope of the number at risk."""
     interval = min(max(int(np.searchsorted(cohort.edges, time)) - 1, 0), len(cohort.edges) - 2)
     left, right = cohort.edges[interval : interval + 2]
@@ -143,33 +132,33 @@ def number_at_risk(cohort: Cohort, time: float) -> Cohort:
     at_risk = np.zeros_like(cohort.at_risk)
     at_risk[interval] = number * (1 - part) / cohort.at_risk[interval]
     at_risk[interval + 1] = number * part / cohort.at_risk[interval + 1]
-    return _slope(cohort, at_risk=at_risk)
+    return {"at_risk": at_risk}
 
 
-def share_followed_up_to(cohort: Cohort, time: float) -> Cohort:
+def share_followed_up_to(cohort: Cohort, time: float) -> Derivatives:
     """Return the slope of the share of patients who died or were censored by a time."""
     patients, left = float(cohort.patients), float(measure.number_at_risk(cohort, time))
-    start = _slope(cohort, at_risk=_at_start(cohort, left / patients**2))
+    start = {"at_risk": _at_start(cohort, left / patients**2)}
     return weighted((-1 / patients, number_at_risk(cohort, time)), (1.0, start))
 
 
-def share_of_survivors_followed_up_to(cohort: Cohort, time: float) -> Cohort:
+def share_of_survivors_followed_up_to(cohort: Cohort, time: float) -> Derivatives:
     """Return the slope of the share of survivors whose follow-up ended by a time."""
     within = time_within(cohort.edges, time) / np.diff(cohort.edges)
     total = float(cohort.censored.sum() + cohort.at_risk[-1])
     share = float(cohort.censored @ within) / total
     at_risk = np.zeros_like(cohort.at_risk)
     at_risk[-1] = -share / total
-    return _slope(cohort, at_risk=at_risk, censored=(within - share) / total)
+    return {"at_risk": at_risk, "censored": (within - share) / total}
 
 
 def quantile_near(
     share: Callable[[float], Array],
-    share_slope: Callable[[float], Cohort],
+    share_slope: Callable[[float], Derivatives],
     probability: float,
     time: float,
     width: float,
-) -> Cohort:
+) -> Derivatives:
     """Return the slope of a quantile linearised about ``time``."""
     early, late = max(time - width / 2, 0.0), time + width / 2
     density = float(share(late) - share(early)) / (late - early)
@@ -177,7 +166,9 @@ def quantile_near(
     return weighted((-1 / density, share_slope(time)), (-change, share_slope(late)), (change, share_slope(early)))
 
 
-def cox(control: Cohort, treatment: Cohort) -> tuple[tuple[Cohort, Cohort], tuple[Cohort, Cohort]]:
+def cox(
+    control: Cohort, treatment: Cohort
+) -> tuple[tuple[Derivatives, Derivatives], tuple[Derivatives, Derivatives]]:
     """Return the slopes of the Cox log hazard ratio and of its standard error, each for control and treatment.
 
     From the score ``U = D1 - sum D p`` at its root and the information ``I = sum D p (1 - p)``.
@@ -191,13 +182,13 @@ def cox(control: Cohort, treatment: Cohort) -> tuple[tuple[Cohort, Cohort], tupl
     scale, information = float(error**2), float(1 / error**2)
     exposures = -1 / control.exposure, 1 / treatment.exposure  # of the log odds
     ratio = [
-        _slope(group, deaths=scale * (arm - share), exposure=-scale * deaths_both * spread * by_exposure)
-        for arm, (group, by_exposure) in enumerate(zip((control, treatment), exposures, strict=True))
+        {"deaths": scale * (arm - share), "exposure": -scale * deaths_both * spread * by_exposure}
+        for arm, by_exposure in enumerate(exposures)
     ]
     total = float(curve.sum())
     inform = [
-        weighted((total, slope), (1.0, _slope(group, deaths=spread, exposure=curve * by_exposure)))
-        for slope, group, by_exposure in zip(ratio, (control, treatment), exposures, strict=True)
+        weighted((total, slope), (1.0, {"deaths": spread, "exposure": curve * by_exposure}))
+        for slope, by_exposure in zip(ratio, exposures, strict=True)
     ]
     of_error = [weighted((-0.5 * information**-1.5, slope)) for slope in inform]
     return (ratio[0], ratio[1]), (of_error[0], of_error[1])

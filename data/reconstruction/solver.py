@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import solve as solve_symmetric
 
 from ..cohort import Array
 
@@ -77,10 +78,11 @@ def solve(problem: Problem, values: Vector, centre: Vector, start: Vector, toler
     loss = _loss(problem, values, centre, start, reproduced)
     for _ in range(MOST_STEPS):
         slope = problem.jacobian(unknowns) / problem.sds[:, None]
-        gradient = slope.T @ ((reproduced - values) / problem.sds) + unknowns - centre
+        normal, gradient = slope @ slope.T, slope.T @ ((reproduced - values) / problem.sds) + unknowns - centre
         before = loss
         while damping < STIFFEST:
-            proposal = unknowns + _step(problem, unknowns, reproduced, slope, gradient, damping)
+            solution = partial(_solution, slope, normal, 1 + damping)
+            proposal = unknowns + _step(problem, unknowns, reproduced, slope, -solution(gradient), solution)
             result = problem.functionals(proposal)
             proposed = _loss(problem, values, centre, proposal, result)
             if proposed < loss:
@@ -97,21 +99,26 @@ def _loss(problem: Problem, values: Vector, centre: Vector, unknowns: Vector, re
     return float(loss) if np.isfinite(loss) else np.inf
 
 
+def _solution(slope: Vector, normal: Vector, ridge: float, right: Vector) -> Vector:
+    """Solve ``(J'J + ridge I) x = right`` in the (smaller) space of the numbers, ``normal`` being ``JJ'``."""
+    weights = solve_symmetric(normal + ridge * np.eye(len(normal)), slope @ right, assume_a="pos")
+    result: Vector = (right - slope.T @ weights) / ridge
+    return result
+
+
 def _step(
-    problem: Problem, unknowns: Vector, reproduced: Vector, slope: Vector, gradient: Vector, damping: float
+    problem: Problem,
+    unknowns: Vector,
+    reproduced: Vector,
+    slope: Vector,
+    velocity: Vector,
+    solution: Callable[[Vector], Vector],
 ) -> Vector:
     """Return the damped Gauss-Newton step, bent by half its acceleration where that is the smaller part."""
-    ridge = 1 + damping
-    factor = cho_factor(slope @ slope.T + ridge * np.eye(len(slope)))
-
-    def solution(right: Vector) -> Vector:
-        """Solve ``(J'J + ridge I) x = right`` in the (smaller) space of the numbers."""
-        result: Vector = (right - slope.T @ cho_solve(factor, slope @ right)) / ridge
-        return result
-
-    velocity = -solution(gradient)
     around = problem.functionals(unknowns + PROBE * np.array([[1.0], [-1.0]]) * velocity)
     curvature = (around.sum(axis=0) - 2 * reproduced) / PROBE**2 / problem.sds
-    acceleration = -solution(slope.T @ curvature) if np.isfinite(curvature).all() else np.zeros_like(velocity)
+    if not np.isfinite(curvature).all():
+        return velocity
+    acceleration = -solution(slope.T @ curvature)
     bent = 2 * np.linalg.norm(acceleration) <= MOST_ACCELERATION * np.linalg.norm(velocity)
     return velocity + acceleration / 2 if bent else velocity

@@ -20,7 +20,7 @@ from ..printed import Printed
 from ..record import ARMS, ArmId, FollowUp, HazardRatio, Median, Prognostic, Record, Survival
 from ..subgroup import OVERALL, Subgroup
 from . import slopes
-from .slopes import weighted
+from .slopes import Derivatives, weighted
 from .strata import Strata
 from .unknowns import Cells, RealisedTable, Slope
 
@@ -28,7 +28,7 @@ COUNT_HALF_WIDTH = 0.05  # a whole count is exact; a fractional table reproduces
 MEDIAN_WINDOW = 6.0  # months over which a curve is averaged where the place of its median is not known
 
 _Number = tuple[str, float, float]  # as printed, its value, half-width
-_Distribution = tuple[Callable[[Cohort, float], Array], Callable[[Cohort, float], Cohort]]  # and its slope
+_Distribution = tuple[Callable[[Cohort, float], Array], Callable[[Cohort, float], Derivatives]]  # and its slope
 Functional = Callable[[RealisedTable], Array]
 Differential = Callable[[RealisedTable], Slope]
 
@@ -137,7 +137,7 @@ class _Quantity:
     """A quantity of one group of patients: its value, its slope, and a smooth stand-in for the value."""
 
     value: Callable[[Cohort], Array]
-    slope: Callable[[Cohort], Cohort]
+    slope: Callable[[Cohort], Derivatives]
     smooth: Callable[[Cohort], Array] | None = None
 
 
@@ -226,7 +226,7 @@ def _survival(
     name: str,
     printed: Printed,
     value: Callable[..., Array],
-    slope: Callable[..., Cohort],
+    slope: Callable[..., Derivatives],
     strata: Strata,
 ) -> Target:
     quantity = _Quantity(partial(value, time=item.time), partial(slope, time=item.time))

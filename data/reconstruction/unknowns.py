@@ -26,6 +26,7 @@ from scipy.special import expit, logit
 
 from ..cohort import Array, Cohort, cox, sum_of
 from . import slopes
+from .slopes import Derivatives
 
 KNOT_MONTHS = 6.0
 LEVEL_SD = 1.0  # of each walk's first knot: log hazard about the crude log rate, log hazard ratio about 0
@@ -37,7 +38,7 @@ STRATUM_SD = 0.7
 STRATUM_EFFECT_SD = 0.5
 
 Cells = tuple[tuple[int, int], ...]  # strata and arms that make up a group of patients
-Slope = Sequence[tuple[Cells, Cohort]]  # derivatives of a number with respect to each of its groups
+Slope = Sequence[tuple[Cells, Derivatives]]  # derivatives of a number with respect to each of its groups
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,7 @@ class Unknowns:
         total = self.patients.sum(axis=-2)
         share = self.patients[..., 0, :] / total
         share = expit(logit(share) + self.share_sd * self._part(unknowns, "share"))
-        sizes: Array = np.stack([share, 1 - share], axis=-2) * total[..., None, :]
-        return sizes
+        return np.asarray(np.stack([share, 1 - share], axis=-2) * total[..., None, :])
 
     def _log_hazards(self, unknowns: Array) -> Array:
         baseline, effect, _ = self._walks
@@ -307,6 +307,6 @@ def _gathered(table: RealisedTable, numbers: Sequence[Slope]) -> _Gathered:
     for index, slope in enumerate(numbers):
         for cells, derivatives in slope:
             strata, arms = map(list, zip(*cells, strict=True))
-            for name in names:
-                getattr(gathered, name)[index, strata, arms] += getattr(derivatives, name)
+            for name, values in derivatives.items():
+                getattr(gathered, name)[index, strata, arms] += values
     return gathered

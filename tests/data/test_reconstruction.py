@@ -365,7 +365,7 @@ def test_strata_are_as_determined_as_what_is_printed_about_them(receptor):
     assert rest > 2 * spread(receptor, "er=+,her2=-")
 
 
-def test_the_share_below_a_cut_varies(receptor):
+def test_the_share_below_a_cut_varies():
     age = reconstruct(load_record("mf07-01"), "age", imputations=4)
     below = age.table.patients.sel(stratum="age=below 55")
     assert (below.std("imputation") > 1).all()

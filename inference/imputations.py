@@ -1,0 +1,45 @@
+"""A trial's survival tables: one per imputation where they are reconstructed, one in all where patients are known."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from ..data.reconstruction import Reconstruction
+from ..data.table import pooled
+
+
+class Imputations:
+    """Survival tables of one division of a trial; more are drawn when they are asked for.
+
+    Parameters
+    ----------
+    source
+        A reconstruction, or the table of known patients.
+    """
+
+    def __init__(self, source: Reconstruction | xr.Dataset) -> None:
+        self.reconstruction = source if isinstance(source, Reconstruction) else None
+        self._table = None if isinstance(source, Reconstruction) else source
+
+    @property
+    def imputed(self) -> bool:
+        """Whether there can be several imputations."""
+        return self.reconstruction is not None
+
+    @property
+    def tables(self) -> xr.Dataset:
+        """All imputations that there are."""
+        if self.reconstruction is not None:
+            return self.reconstruction.table
+        assert self._table is not None
+        return self._table
+
+    def table(self, imputation: int) -> xr.Dataset:
+        """Return one imputation of the strata's table by month, drawn if need be."""
+        if self.reconstruction is not None and imputation >= len(self.reconstruction.draws):
+            self.reconstruction = self.reconstruction.with_imputations(imputation + 1)
+        return self.tables.isel(imputation=[imputation])
+
+    def whole(self, imputation: int) -> xr.Dataset:
+        """Return one imputation of the whole trial's table by month."""
+        return pooled(self.table(imputation))
