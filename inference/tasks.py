@@ -142,10 +142,14 @@ def effects_task(record: Record, options: Options, partition: str | None = None)
     Raises
     ------
     InputError
-        When rows that are to be pooled overlap.
+        When no rows may be pooled in that partition, or rows that are to be pooled overlap.
     """
     from ..models.effects import effects, effects_data
 
+    known = list(dict.fromkeys(item.partition for item in record.effects_set))
+    if partition is not None and partition not in known:
+        allowed = f"give one of {', '.join(known)}" if known else f"{record.id} declares no effects_set"
+        raise input_error("--partition", "", partition, f"not a partition with effects to pool; {allowed}")
     sets = effect_sets(record, partition)
     if not sets:
         return None

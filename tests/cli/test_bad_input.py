@@ -83,6 +83,10 @@ def test_unknown_trials(run, trial):
         (["fit", "--out", "here", "--prior", "hopeful"], "--prior: hopeful: not a prior"),
         (["fit", "--out", "here", "--prior", "0,-1"], "--prior: 0,-1: not a prior"),
         (["fit", "--out", "here", "--shrinkage", "horseshoe"], "--shrinkage: horseshoe: not available"),
+        (
+            ["fit", "--out", "here", "--model", "effects", "--partition", "bogus"],
+            "--partition: bogus: not a partition",
+        ),
         (["reconstruct", "--out", "here", "--partition", "receptor"], "--partition: receptor: only whole arms"),
         (["reconstruct", "--out", "here", "--imputations", "0"], "--imputations: 0"),
         (["new", "mine.txt"], "must end in .toml"),

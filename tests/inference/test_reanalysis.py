@@ -161,6 +161,13 @@ def test_a_record_without_any_interval_has_no_effect(bare):
         inference.fit(without, "effects")
 
 
+def test_an_unknown_partition_is_named_with_those_that_exist(bare):
+    with pytest.raises(InputError, match=r"^--partition: bogus: not .*; give one of receptor, age, metastasis$"):
+        inference.fit("mf07-01", "effects", partition="bogus")
+    with pytest.raises(InputError, match=r"^--partition: age: not .*; bare declares no effects_set$"):
+        inference.fit(bare, "effects", partition="age")
+
+
 def test_unsupported_models_are_noted_and_the_others_run(bare, monkeypatch):
     """Only effects are left of a bare hazard ratio; the note says why."""
     seen = []
