@@ -16,7 +16,7 @@ from ..data.reconstruction import Reconstruction
 from ..data.writing import write_csv
 from .options import Options
 from .reanalysis import Reanalysis
-from .storage import ENGINE, RECORD, RUN, TABLE, _read_csv, _read_json, _write_json, write
+from .storage import ENGINE, RECORD, RUN, TABLE, read_csv, read_json, write, write_json
 from .versions import record_hash, run_facts
 
 _FIT: Final = ("model", "shrinkage", "prior", "partition")
@@ -116,11 +116,11 @@ def _comparable(keys: pd.DataFrame) -> pd.DataFrame:
 
 
 def _present(path: Path) -> pd.DataFrame | None:
-    return _read_csv(path) if path.exists() else None
+    return read_csv(path) if path.exists() else None
 
 
 def _read_run(path: Path) -> dict[str, Any]:
-    run = _read_json(path)
+    run = read_json(path)
     if not isinstance(run, dict) or not {"trial", "record_sha256"} <= run.keys():
         raise input_error(str(path), "", None, "was not written by secondlook")
     return run
@@ -169,6 +169,6 @@ def write_reconstruction(made: Reconstruction, options: Options, directory: Path
     check_same_record(directory, made.record)
     write_csv(made.fit_sheet, directory / "reconstruction.csv")
     made.table.to_netcdf(directory / TABLE, engine=ENGINE)
-    _write_json(made.record.model_dump(mode="json", by_alias=True), directory / RECORD)
+    write_json(made.record.model_dump(mode="json", by_alias=True), directory / RECORD)
     facts = run_facts(made.record, options, {"reconstruction_acceptance": made.acceptance_rate}, [])
-    _write_json(json.loads(json.dumps(_merged_run(directory / RUN, facts, []))), directory / RUN)
+    write_json(json.loads(json.dumps(_merged_run(directory / RUN, facts, []))), directory / RUN)

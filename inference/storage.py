@@ -123,11 +123,20 @@ def write(reanalysis: Reanalysis, directory: Path) -> None:
     if reanalysis.table is not None:
         reanalysis.table.to_netcdf(directory / TABLE, engine=ENGINE)
     record = reanalysis.record.model_dump(mode="json", by_alias=True)
-    _write_json(record, directory / RECORD)
-    _write_json(reanalysis.run, directory / RUN)
+    write_json(record, directory / RECORD)
+    write_json(reanalysis.run, directory / RUN)
 
 
-def _write_json(content: Mapping[str, Any], path: Path) -> None:
+def write_json(content: Mapping[str, Any], path: Path) -> None:
+    """Write facts as JSON, indented and in UTF-8.
+
+    Parameters
+    ----------
+    content
+        What to write.
+    path
+        Where.
+    """
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -165,26 +174,50 @@ def load(directory: str | Path) -> Reanalysis:
     folder = Path(directory)
     if not (folder / RUN).is_file():
         raise input_error(str(directory), "", None, "holds no results (no run.json)")
-    record = parse_record(_read_json(folder / RECORD), str(folder / RECORD))
+    record = parse_record(read_json(folder / RECORD), str(folder / RECORD))
     posteriors = sorted((folder / POSTERIOR).glob("*.nc"))
     table = folder / TABLE
     return Reanalysis(
         record,
         _read_table(table) if table.exists() else None,
         tuple(_read_fit(path) for path in posteriors),
-        **{name: _read_csv(folder / f"{name}.csv") for name in TABLES},
-        run=_read_json(folder / RUN),
+        **{name: read_csv(folder / f"{name}.csv") for name in TABLES},
+        run=read_json(folder / RUN),
     )
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        When it is missing or not JSON; names it.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise input_error(str(path), "", None, f"cannot be read ({error})") from None
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table that `write` wrote, with its columns of text as text.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        When it is missing or not such a table; names it.
+    """
     texts = (
         "trial",
         "source",

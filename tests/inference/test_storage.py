@@ -110,7 +110,7 @@ def test_an_interrupted_write_leaves_what_was_there(mf07, saved, monkeypatch, er
     def interrupted(*_, **__):
         raise error
 
-    monkeypatch.setattr(storage, "_write_json", interrupted)  # the last files of all
+    monkeypatch.setattr(storage, "write_json", interrupted)  # the last files of all
     with pytest.raises(error):
         mf07.save(saved)
     monkeypatch.undo()
