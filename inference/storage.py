@@ -182,7 +182,7 @@ def load(directory: str | Path) -> Reanalysis:
         _read_table(table) if table.exists() else None,
         tuple(_read_fit(path) for path in posteriors),
         **{name: read_csv(folder / f"{name}.csv") for name in TABLES},
-        run=read_json(folder / RUN),
+        run=read_run(folder / RUN),
     )
 
 
@@ -203,6 +203,25 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise input_error(str(path), "", None, f"cannot be read ({error})") from None
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Read the facts of a run, ``run.json``.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read or holds no facts of a run; names it.
+    """
+    run = read_json(path)
+    if not isinstance(run, dict) or not {"trial", "record_sha256"} <= run.keys():
+        raise input_error(str(path), "", None, "was not written by secondlook")
+    return run
 
 
 def read_csv(path: Path) -> pd.DataFrame:
