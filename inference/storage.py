@@ -167,13 +167,15 @@ def load(directory: str | Path) -> Reanalysis:
     Raises
     ------
     InputError
-        When the directory holds no results, or a file in it is damaged; names the file.
+        When the directory holds no results or no fitted models, or a file in it is damaged; names the file.
     """
     from .reanalysis import Reanalysis
 
     folder = Path(directory)
     if not (folder / RUN).is_file():
         raise input_error(str(directory), "", None, "holds no results (no run.json)")
+    if not any((folder / name).exists() for name in (POSTERIOR, "estimates.csv")):
+        raise input_error(str(directory), "", None, "holds no fitted models; run 'secondlook fit' or 'reanalyse'")
     record = parse_record(read_json(folder / RECORD), str(folder / RECORD))
     posteriors = sorted((folder / POSTERIOR).glob("*.nc"))
     table = folder / TABLE

@@ -183,6 +183,19 @@ def test_results_that_are_missing_or_damaged(run, results, disk):
     assert disk() == before
 
 
+@pytest.mark.parametrize("arguments", [["compare"], ["plot", "forest"], ["plot", "all"]])
+def test_a_reconstruction_alone_holds_no_fitted_models(run, results, disk, arguments):
+    results(Path("here"))
+    for path in Path("here").rglob("*"):  # what `reconstruct` leaves out
+        if path.suffix in (".csv", ".nc") and path.name != "reconstruction.csv":
+            path.unlink()
+    Path("here/posterior").rmdir()
+    before = disk()
+    command, *rest = arguments
+    refused(run(command, "here", *rest), "here: holds no fitted models; run 'secondlook fit' or 'reanalyse'")
+    assert disk() == before
+
+
 @pytest.mark.parametrize("command", ["fit", "reconstruct"])
 def test_results_of_another_trial_or_record_are_refused(run, results, made, disk, command):
     results(Path("other"), run={**made().run, "trial": "another"})
