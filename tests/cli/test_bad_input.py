@@ -104,10 +104,11 @@ def test_bad_usage(run, arguments, text):
         ("chains", 0, "must be a whole number from 1"),
         ("seed", -1, "must be a whole number from 0"),
         ("imputations", 0, "must be a whole number from 1"),
-        ("benefit_threshold", 0.0, "must be above 0 and at most 1"),
-        ("benefit_threshold", float("nan"), "must be above 0 and at most 1"),
-        ("harm_threshold", -1.0, "must be finite and at least 1"),
-        ("harm_threshold", float("inf"), "must be finite and at least 1"),
+        ("benefit_threshold", 0.0, "must be above 0 and below 1"),
+        ("benefit_threshold", 1.0, "must be above 0 and below 1"),
+        ("benefit_threshold", float("nan"), "must be above 0 and below 1"),
+        ("harm_threshold", 1.0, "must be finite and above 1"),
+        ("harm_threshold", float("inf"), "must be finite and above 1"),
         ("design_hr", float("nan"), "must be above 0 and below 1"),
         ("design_hr", 1.2, "must be above 0 and below 1"),
         ("intervals", "6,12", "must begin at 0"),
@@ -115,6 +116,8 @@ def test_bad_usage(run, arguments, text):
         ("intervals", "0,12,12", "must increase"),
         ("intervals", "0,x", "must be numbers separated by commas"),
         ("intervals", "0,inf", "must be finite numbers"),
+        ("intervals", "0,nan,12", "must be finite numbers"),
+        ("landmarks", "12,nan", "must be finite numbers"),
         ("landmarks", "0,12", "must be above 0"),
         ("landmarks", "24,12", "must increase"),
         ("landmarks", "", "must be numbers separated by commas"),
@@ -143,8 +146,8 @@ def test_defaults_are_the_librarys():
 
 
 def test_all_bad_options_are_named_at_once(run):
-    done = run("fit", "--out", "here", "--draws", "0", "--seed", "-1", "--intervals", "1,1", "--design-hr", "nan")
-    refused(done, "--draws: 0", "--seed: -1", "--intervals: 1,1: must begin", "must increase", "--design-hr: nan")
+    done = run("fit", "--out", "here", "--draws", "0", "--seed", "-1", "--intervals", "1,1", "--landmarks", "x")
+    refused(done, "--draws: 0", "--seed: -1", "--intervals: 1,1: must begin", "must increase", "--landmarks: 'x'")
     assert len(done.problems) == 5
 
 
