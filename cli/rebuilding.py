@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..data import InputError, load_record
+from ..data import load_record
 from ..data import reconstruction as library
 from ..data.errors import input_error
 from ..data.table import patient_rows
@@ -18,7 +18,6 @@ from ..inference.merging import check_same_record, write_reconstruction
 from ..inference.storage import replacing
 from . import printing
 from .auditing import MF07_01
-from .options import seed_and_imputations
 from .terminal import Progress
 from .writing import new_file
 
@@ -57,12 +56,10 @@ def reconstruct(
     quiet
         Print no progress and no notes to stderr.
     """
-    if problems := list(seed_and_imputations(seed, imputations)):
-        raise InputError(problems)
+    options = Options(seed=seed, imputations=imputations)
     if partition is not None:
         raise input_error("--partition", "", partition, "only whole arms can be rebuilt yet; leave it out")
     record = load_record(trial)
-    options = Options(seed=seed, imputations=imputations)
     patients = new_file(patients_out) if patients_out else nullcontext()
     with Progress(quiet) as progress, replacing(out, keep=True) as staged, patients as patients_file:
         check_same_record(staged, record, out)

@@ -73,13 +73,13 @@ def load_record(trial: str | Path) -> Record:
     return parse_record(raw, str(trial))
 
 
-def parse_record(raw: Mapping[str, Any], place: str = "record") -> Record:
+def parse_record(raw: object, place: str = "record") -> Record:
     """Check an unchecked record.
 
     Parameters
     ----------
     raw
-        The record as read from TOML.
+        The record as read from TOML or JSON.
     place
         What messages call it: its file.
 
@@ -88,6 +88,8 @@ def parse_record(raw: Mapping[str, Any], place: str = "record") -> Record:
     InputError
         Names every problem found.
     """
+    if not isinstance(raw, Mapping):
+        raise input_error(place, "", None, f"not a record: must be a table of fields, not a {type(raw).__name__}")
     references = References.of(raw)
     try:
         return Record.model_validate(raw, context=references)

@@ -16,7 +16,7 @@ from ..data.reconstruction import Reconstruction
 from ..data.writing import write_csv
 from .options import Options
 from .reanalysis import Reanalysis
-from .storage import RECORD, RUN, _read_csv, _read_json, _write_json, write, write_table
+from .storage import RECORD, RUN, read_csv, read_run, write, write_json, write_table
 from .versions import record_hash, run_facts
 
 _FIT: Final = ("model", "shrinkage", "prior", "partition")
@@ -48,7 +48,7 @@ def check_same_record(directory: Path, record: Record, name: str | Path = "") ->
     path = directory / RUN
     if not path.exists():
         return
-    run = _read_run(path)
+    run = read_run(path)
     place = str(name or directory)
     if run["trial"] != record.id:
         allowed = f"holds results of this trial; give another directory for those of {record.id}"
@@ -113,21 +113,14 @@ def _comparable(keys: pd.DataFrame) -> pd.DataFrame:
 
 
 def _present(path: Path) -> pd.DataFrame | None:
-    return _read_csv(path) if path.exists() else None
-
-
-def _read_run(path: Path) -> dict[str, Any]:
-    run = _read_json(path)
-    if not isinstance(run, dict) or not {"trial", "record_sha256"} <= run.keys():
-        raise input_error(str(path), "", None, "was not written by secondlook")
-    return run
+    return read_csv(path) if path.exists() else None
 
 
 def _merged_run(path: Path, new: Mapping[str, Any], fits: Iterable[str]) -> dict[str, Any]:
     """Return the new run's facts with what the old one resolved and noted about other fits."""
     if not path.exists():
         return dict(new)
-    old = _read_run(path)
+    old = read_run(path)
     stale = tuple(start for name in fits for start in (f"{name} fails", f"{name}:"))
     notes = [note for note in old.get("notes", []) if not note.startswith(stale)]
     return {
@@ -167,6 +160,6 @@ def write_reconstruction(made: Reconstruction, options: Options, directory: Path
     path = directory / "reconstruction.csv"
     write_csv(merged(_present(path), made.fit_sheet, ("partition",)), path)
     write_table(made.table, made.strata.partition, directory)
-    _write_json(made.record.model_dump(mode="json", by_alias=True), directory / RECORD)
+    write_json(made.record.model_dump(mode="json", by_alias=True), directory / RECORD)
     facts = run_facts(made.record, options, {"reconstruction_acceptance": made.acceptance_rate}, [])
-    _write_json(json.loads(json.dumps(_merged_run(directory / RUN, facts, []))), directory / RUN)
+    write_json(json.loads(json.dumps(_merged_run(directory / RUN, facts, []))), directory / RUN)

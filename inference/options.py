@@ -1,8 +1,23 @@
-"""The options that every analysis shares."""
+"""The options that every analysis shares, and the one place that says which values make sense.
+
+Messages call an option by its name on the command line.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+
+from ..data.errors import InputError, Problem
+
+COUNTS = {  # least and most
+    "draws": (10, 1_000_000),  # fewer give neither quantiles nor diagnostics
+    "chains": (1, 1000),
+    "seed": (0, 2**32 - 1),
+    "imputations": (1, 10_000),
+}
 
 
 @dataclass(frozen=True)
@@ -32,8 +47,8 @@ class Options:
 
     Raises
     ------
-    ValueError
-        For numbers that make no sense, naming the option.
+    InputError
+        A `ValueError` that names every option whose value makes no sense, the value, and what is allowed.
     """
 
     draws: int = 1000
@@ -47,3 +62,66 @@ class Options:
     design_hazard_ratio: float | None = None
     tau_scale: float = 0.25
     horizon: float | None = None
+
+    def __post_init__(self) -> None:
+        problems = [
+            *self._count_problems(),
+            *self._interval_problems(),
+            *self._landmark_problems(),
+            *self._ratio_problems(),
+            *self._scale_problems(),
+        ]
+        if problems:
+            raise InputError(problems)
+
+    def _count_problems(self) -> Iterator[Problem]:
+        for name, (least, most) in COUNTS.items():
+            value = getattr(self, name)
+            if not least <= value <= most or value != int(value):
+                yield Problem(f"--{name}", "", str(value), f"must be a whole number from {least} to {most}")
+
+    def _interval_problems(self) -> Iterator[Problem]:
+        bounds = self.intervals
+        if not all(map(math.isfinite, bounds)):
+            yield Problem("--intervals", "", _listed(bounds), "must be finite numbers")
+            return
+        if bounds and bounds[0] != 0:
+            yield Problem("--intervals", "", _listed(bounds), "must begin at 0")
+        if len(bounds) == 1:
+            yield Problem("--intervals", "", _listed(bounds), "must have at least two bounds")
+        yield from _order_problems("--intervals", bounds)
+
+    def _landmark_problems(self) -> Iterator[Problem]:
+        times, end = self.landmarks, max(self.intervals, default=math.inf)
+        if not all(map(math.isfinite, times)):
+            yield Problem("--landmarks", "", _listed(times), "must be finite numbers")
+            return
+        if any(time <= 0 for time in times):
+            yield Problem("--landmarks", "", _listed(times), "must be above 0")
+        yield from _order_problems("--landmarks", times)
+        if any(time > end for time in times):
+            allowed = f"must not lie beyond the last interval, which ends at {end:g}"
+            yield Problem("--landmarks", "", _listed(times), allowed)
+
+    def _ratio_problems(self) -> Iterator[Problem]:
+        if not 0 < self.benefit_threshold < 1:
+            yield Problem("--benefit-threshold", "", f"{self.benefit_threshold:g}", "must be above 0 and below 1")
+        if not 1 < self.harm_threshold < math.inf:
+            yield Problem("--harm-threshold", "", f"{self.harm_threshold:g}", "must be finite and above 1")
+        if self.design_hazard_ratio is not None and not 0 < self.design_hazard_ratio < 1:
+            yield Problem("--design-hr", "", f"{self.design_hazard_ratio:g}", "must be above 0 and below 1")
+
+    def _scale_problems(self) -> Iterator[Problem]:
+        scales = {"--tau-scale": self.tau_scale, "horizon": self.horizon}
+        for name, value in scales.items():
+            if value is not None and not 0 < value < math.inf:
+                yield Problem(name, "", f"{value:g}", "must be finite and above 0")
+
+
+def _order_problems(name: str, values: tuple[float, ...]) -> Iterator[Problem]:
+    if any(later <= earlier for earlier, later in pairwise(values)):
+        yield Problem(name, "", _listed(values), "must increase")
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:g}" for value in values)

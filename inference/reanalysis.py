@@ -21,7 +21,7 @@ from .columns import arranged
 from .comparison import comparison_rows, cox_table
 from .fitting import Fit, Result, Task, fit_tasks
 from .options import Options
-from .tasks import MODELS, PIECEWISE_MODELS, Imputations, effects_task, piecewise_task
+from .tasks import MODELS, PIECEWISE_MODELS, Imputations, check_landmarks, effects_task, piecewise_task
 from .versions import run_facts
 
 Notify = Callable[[str], None]
@@ -177,6 +177,8 @@ def analyse(
     notes = Notes(notify)
     landmarks = _landmarks(record, options)
     imputations = _imputations(record, options, notes) if set(models) & set(PIECEWISE_MODELS) else None
+    if imputations is not None:
+        check_landmarks(record, imputations.table(0), options)
     tasks = _tasks(record, models, partition, imputations, landmarks, options)
     if not tasks:
         raise input_error(record.id, "", None, "; ".join(notes) or "prints no effect with an interval")

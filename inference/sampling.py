@@ -18,6 +18,8 @@ from .options import Options
 
 DIAGNOSTIC_STATS = ("diverging", "energy", "n_steps", "mean_tree_accept", "step_size")
 INTERNAL = ("_steps", "deviation", "alpha_level", "signed_tau")  # of the geometry only: of no interest afterwards
+SAME_DENSITY = 1e-12  # range of log ratios that is rounding error alone
+FEWEST_FOR_TAIL = 25  # draws; a fifth of them is the tail, and a Pareto distribution needs five
 
 
 @dataclass(frozen=True)
@@ -130,16 +132,31 @@ def resample(log_ratio: NDArray[np.float64], seed: Sequence[int]) -> Resampling:
     -----
     Vehtari et al. 2024, J Mach Learn Res 25(72).
     """
-    from arviz_stats.base import array_stats
-
-    if np.ptp(log_ratio) == 0:  # the same density
-        return Resampling(np.tile(np.arange(log_ratio.shape[1]), (log_ratio.shape[0], 1)), -np.inf, 1.0)
-    smoothed, k_hat = array_stats.psislw(-log_ratio.ravel())  # takes the log of old over new, as LOO has it
-    weights = np.exp(smoothed).reshape(log_ratio.shape)
+    if np.ptp(log_ratio) < SAME_DENSITY:
+        return Resampling(np.tile(np.arange(log_ratio.shape[1]), (log_ratio.shape[0], 1)), 0.0, 1.0)
+    smoothed, k_hat = _pareto_smoothed(log_ratio.ravel())
+    weights = np.exp(smoothed - smoothed.max()).reshape(log_ratio.shape)
     efficiency = weights.sum() ** 2 / (weights.size * (weights**2).sum())
     offsets = np.random.default_rng(seed).uniform(size=len(weights))
     chosen = np.stack([_systematic(chain, offset) for chain, offset in zip(weights, offsets, strict=True)])
-    return Resampling(chosen, float(k_hat), float(efficiency))
+    return Resampling(chosen, k_hat, float(efficiency))
+
+
+def _pareto_smoothed(log_ratio: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Return log weights, not normalised, and k-hat.
+
+    Where the largest ratios are all the same there is no tail to smooth, and k-hat is 0; where they are too few, or
+    follow no Pareto distribution, it is infinite.
+    """
+    from arviz_stats.base import array_stats
+
+    if log_ratio.size < FEWEST_FOR_TAIL:
+        return log_ratio, np.inf
+    try:
+        smoothed, k_hat = array_stats.psislw(-log_ratio)  # takes the log of old over new, as LOO has it
+    except ValueError:  # "All tail values are the same"
+        return log_ratio, 0.0
+    return smoothed, np.inf if np.isnan(k_hat) else float(k_hat)
 
 
 def _systematic(weights: NDArray[np.float64], offset: float) -> NDArray[np.int64]:

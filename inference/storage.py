@@ -123,8 +123,8 @@ def write(reanalysis: Reanalysis, directory: Path) -> None:
     for partition, table in reanalysis.tables.items():
         write_table(table, partition, directory)
     record = reanalysis.record.model_dump(mode="json", by_alias=True)
-    _write_json(record, directory / RECORD)
-    _write_json(reanalysis.run, directory / RUN)
+    write_json(record, directory / RECORD)
+    write_json(reanalysis.run, directory / RUN)
 
 
 def write_table(table: xr.Dataset, partition: str, directory: Path) -> None:
@@ -137,7 +137,16 @@ def _read_tables(folder: Path) -> dict[str, xr.Dataset]:
     return {path.stem.removeprefix(TABLE).removeprefix("-"): _read_table(path) for path in found}
 
 
-def _write_json(content: Mapping[str, Any], path: Path) -> None:
+def write_json(content: Mapping[str, Any], path: Path) -> None:
+    """Write facts as JSON, indented and in UTF-8.
+
+    Parameters
+    ----------
+    content
+        What to write.
+    path
+        Where.
+    """
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -168,32 +177,77 @@ def load(directory: str | Path) -> Reanalysis:
     Raises
     ------
     InputError
-        When the directory holds no results, or a file in it is damaged; names the file.
+        When the directory holds no results or no fitted models, or a file in it is damaged; names the file.
     """
     from .reanalysis import Reanalysis
 
     folder = Path(directory)
     if not (folder / RUN).is_file():
         raise input_error(str(directory), "", None, "holds no results (no run.json)")
-    record = parse_record(_read_json(folder / RECORD), str(folder / RECORD))
+    if not any((folder / name).exists() for name in (POSTERIOR, "estimates.csv")):
+        raise input_error(str(directory), "", None, "holds no fitted models; run 'secondlook fit' or 'reanalyse'")
+    record = parse_record(read_json(folder / RECORD), str(folder / RECORD))
     posteriors = sorted((folder / POSTERIOR).glob("*.nc"))
     return Reanalysis(
         record,
         _read_tables(folder),
         tuple(_read_fit(path) for path in posteriors),
-        **{name: _read_csv(folder / f"{name}.csv") for name in TABLES},
-        run=_read_json(folder / RUN),
+        **{name: read_csv(folder / f"{name}.csv") for name in TABLES},
+        run=read_run(folder / RUN),
     )
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        When it is missing or not JSON; names it.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise input_error(str(path), "", None, f"cannot be read ({error})") from None
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def read_run(path: Path) -> dict[str, Any]:
+    """Read the facts of a run, ``run.json``.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read or holds no facts of a run; names it.
+    """
+    run = read_json(path)
+    if not isinstance(run, dict) or not {"trial", "record_sha256"} <= run.keys():
+        raise input_error(str(path), "", None, "was not written by secondlook")
+    return run
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table that `write` wrote, with its columns of text as text.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        When it is missing or not such a table; names it.
+    """
     texts = (
         "trial",
         "source",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..data import Record
 from ..data.cohort import MONTHS
 from ..data.effect_sets import EffectSet, effect_sets
+from ..data.errors import input_error
 from ..data.table import edges, interval_edges, regroup
 from ..models.priors import Prior
 from .fitting import Data, Task, Values
@@ -45,6 +46,31 @@ def model_edges(table: xr.Dataset, options: Options) -> NDArray[np.float64]:
     return np.append(bounds[:-1], grid[-1])
 
 
+def check_landmarks(record: Record, table: xr.Dataset, options: Options) -> None:
+    """Check that survival can be reported at every landmark.
+
+    Parameters
+    ----------
+    record
+        The trial, whose landmarks are reported by default.
+    table
+        Its survival table.
+    options
+        Whose ``landmarks`` take precedence, and whose ``intervals`` may end before the table does.
+
+    Raises
+    ------
+    InputError
+        Names the landmarks that lie beyond the table or the model's intervals.
+    """
+    end = min(float(table.stop[-1]), model_edges(table, options)[-1])
+    beyond = [time for time in options.landmarks or record.landmark_times() if time > end]
+    if beyond:
+        place, field = ("--landmarks", "") if options.landmarks else (record.id, "landmarks")
+        allowed = f"must lie within the rebuilt survival, up to {end:g} {record.time_unit}"
+        raise input_error(place, field, ",".join(f"{time:g}" for time in beyond), allowed)
+
+
 def piecewise_task(model: str, imputations: Imputations, landmarks: Sequence[float], options: Options) -> Task:
     """Return a piecewise-exponential model of the whole trial.
 
@@ -55,7 +81,7 @@ def piecewise_task(model: str, imputations: Imputations, landmarks: Sequence[flo
     imputations
         The trial's tables.
     landmarks
-        Times to report at.
+        Times to report at, within the intervals (`check_landmarks`).
     options
         Intervals.
     """
@@ -87,8 +113,7 @@ def _curve_values(
     bounds: NDArray[np.float64], landmarks: Sequence[float], proportional: bool, posterior: xr.Dataset
 ) -> Values:
     curves = curves_of(posterior, bounds)
-    within = [time for time in landmarks if time <= bounds[-1]]
-    return [*ratio_quantities(curves, within, proportional), *curve_quantities(curves, within)]
+    return [*ratio_quantities(curves, landmarks, proportional), *curve_quantities(curves, landmarks)]
 
 
 def effects_task(record: Record, options: Options, partition: str | None = None) -> Task | None:
@@ -106,10 +131,14 @@ def effects_task(record: Record, options: Options, partition: str | None = None)
     Raises
     ------
     InputError
-        When rows that are to be pooled overlap.
+        When no rows may be pooled in that partition, or rows that are to be pooled overlap.
     """
     from ..models.effects import effects, effects_data
 
+    known = list(dict.fromkeys(item.partition for item in record.effects_set))
+    if partition is not None and partition not in known:
+        allowed = f"give one of {', '.join(known)}" if known else f"{record.id} declares no effects_set"
+        raise input_error("--partition", "", partition, f"not a partition with effects to pool; {allowed}")
     sets = effect_sets(record, partition)
     if not sets:
         return None

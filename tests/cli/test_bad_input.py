@@ -83,6 +83,10 @@ def test_unknown_trials(run, trial):
         (["fit", "--out", "here", "--prior", "hopeful"], "--prior: hopeful: not a prior"),
         (["fit", "--out", "here", "--prior", "0,-1"], "--prior: 0,-1: not a prior"),
         (["fit", "--out", "here", "--shrinkage", "horseshoe"], "--shrinkage: horseshoe: not available"),
+        (
+            ["fit", "--out", "here", "--model", "effects", "--partition", "bogus"],
+            "--partition: bogus: not a partition",
+        ),
         (["reconstruct", "--out", "here", "--partition", "receptor"], "--partition: receptor: only whole arms"),
         (["reconstruct", "--out", "here", "--imputations", "0"], "--imputations: 0"),
         (["new", "mine.txt"], "must end in .toml"),
@@ -100,10 +104,11 @@ def test_bad_usage(run, arguments, text):
         ("chains", 0, "must be a whole number from 1"),
         ("seed", -1, "must be a whole number from 0"),
         ("imputations", 0, "must be a whole number from 1"),
-        ("benefit_threshold", 0.0, "must be above 0 and at most 1"),
-        ("benefit_threshold", float("nan"), "must be above 0 and at most 1"),
-        ("harm_threshold", -1.0, "must be finite and at least 1"),
-        ("harm_threshold", float("inf"), "must be finite and at least 1"),
+        ("benefit_threshold", 0.0, "must be above 0 and below 1"),
+        ("benefit_threshold", 1.0, "must be above 0 and below 1"),
+        ("benefit_threshold", float("nan"), "must be above 0 and below 1"),
+        ("harm_threshold", 1.0, "must be finite and above 1"),
+        ("harm_threshold", float("inf"), "must be finite and above 1"),
         ("design_hr", float("nan"), "must be above 0 and below 1"),
         ("design_hr", 1.2, "must be above 0 and below 1"),
         ("intervals", "6,12", "must begin at 0"),
@@ -111,6 +116,8 @@ def test_bad_usage(run, arguments, text):
         ("intervals", "0,12,12", "must increase"),
         ("intervals", "0,x", "must be numbers separated by commas"),
         ("intervals", "0,inf", "must be finite numbers"),
+        ("intervals", "0,nan,12", "must be finite numbers"),
+        ("landmarks", "12,nan", "must be finite numbers"),
         ("landmarks", "0,12", "must be above 0"),
         ("landmarks", "24,12", "must increase"),
         ("landmarks", "", "must be numbers separated by commas"),
@@ -139,8 +146,8 @@ def test_defaults_are_the_librarys():
 
 
 def test_all_bad_options_are_named_at_once(run):
-    done = run("fit", "--out", "here", "--draws", "0", "--seed", "-1", "--intervals", "1,1", "--design-hr", "nan")
-    refused(done, "--draws: 0", "--seed: -1", "--intervals: 1,1: must begin", "must increase", "--design-hr: nan")
+    done = run("fit", "--out", "here", "--draws", "0", "--seed", "-1", "--intervals", "1,1", "--landmarks", "x")
+    refused(done, "--draws: 0", "--seed: -1", "--intervals: 1,1: must begin", "must increase", "--landmarks: 'x'")
     assert len(done.problems) == 5
 
 
@@ -176,6 +183,19 @@ def test_results_that_are_missing_or_damaged(run, results, disk):
     refused(run("plot", "nowhere", "forest"), "nowhere: holds no results")
     refused(run("plot", "damaged", "forest"), "piecewise-weak.nc: not a readable netCDF file")
     refused(run("compare", "damaged"), "piecewise-weak.nc")
+    assert disk() == before
+
+
+@pytest.mark.parametrize("arguments", [["compare"], ["plot", "forest"], ["plot", "all"]])
+def test_a_reconstruction_alone_holds_no_fitted_models(run, results, disk, arguments):
+    results(Path("here"))
+    for path in Path("here").rglob("*"):  # what `reconstruct` leaves out
+        if path.suffix in (".csv", ".nc") and path.name != "reconstruction.csv":
+            path.unlink()
+    Path("here/posterior").rmdir()
+    before = disk()
+    command, *rest = arguments
+    refused(run(command, "here", *rest), "here: holds no fitted models; run 'secondlook fit' or 'reanalyse'")
     assert disk() == before
 
 

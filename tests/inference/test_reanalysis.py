@@ -12,7 +12,7 @@ from secondlook.data import InputError, load_record
 from secondlook.data.reading import parse_record
 from secondlook.inference import columns
 from secondlook.inference.reanalysis import analyse
-from secondlook.inference.tasks import effects_task, model_edges
+from secondlook.inference.tasks import check_landmarks, effects_task, model_edges
 from secondlook.inference.versions import record_hash
 
 
@@ -161,6 +161,13 @@ def test_a_record_without_any_interval_has_no_effect(bare):
         inference.fit(without, "effects")
 
 
+def test_an_unknown_partition_is_named_with_those_that_exist(bare):
+    with pytest.raises(InputError, match=r"^--partition: bogus: not .*; give one of receptor, age, metastasis$"):
+        inference.fit("mf07-01", "effects", partition="bogus")
+    with pytest.raises(InputError, match=r"^--partition: age: not .*; bare declares no effects_set$"):
+        inference.fit(bare, "effects", partition="age")
+
+
 def test_unsupported_models_are_noted_and_the_others_run(bare, monkeypatch):
     """Only effects are left of a bare hazard ratio; the note says why."""
     seen = []
@@ -181,3 +188,30 @@ def test_default_intervals_are_six_months_to_the_last_death(mf07):
     assert edges[-1] == float(mf07.table.stop[-1])
     own = model_edges(mf07.table, inference.Options(intervals=(0.0, 24.0, 72.0)))
     assert own.tolist() == [0, 24, 72]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"landmarks": (36.0, 90.5, 120.0)},
+            "^--landmarks: 90.5,120: must lie within the rebuilt .*, up to 90 months$",
+        ),
+        ({"landmarks": (36.0,), "intervals": (0.0, 24.0)}, "^--landmarks: 36: must .*, up to 24 months$"),
+        ({"landmarks": (100.0,), "intervals": (0.0, 24.0, 120.0)}, "^--landmarks: 100: must .*, up to 90 months$"),
+        ({"intervals": (0.0, 24.0, 48.0)}, "^mf07-01: landmarks: 60: must .*, up to 48 months$"),
+    ],
+)
+def test_a_landmark_beyond_the_rebuilt_survival_is_refused(mf07, options, message):
+    with pytest.raises(InputError, match=message):
+        check_landmarks(mf07.record, mf07.table, inference.Options(**options))
+
+
+def test_landmarks_may_lie_between_the_last_death_and_the_end(mf07):
+    check_landmarks(mf07.record, mf07.table, inference.Options(landmarks=(36.0, 88.0, 90.0)))
+
+
+def test_landmarks_are_checked_before_sampling(monkeypatch):
+    monkeypatch.setattr("secondlook.inference.reanalysis.fit_tasks", lambda *_: 1 / 0)
+    with pytest.raises(InputError, match="--landmarks: 120"):
+        inference.fit("mf07-01", "piecewise", options=inference.Options(landmarks=(36.0, 120.0)))

@@ -69,7 +69,28 @@ def test_a_prior_far_away_has_a_high_k_hat(effects):
 def test_the_same_density_changes_nothing(effects):
     result, values = moved(effects, OLD)
     np.testing.assert_array_equal(values, effects)
-    assert (result.k_hat, result.efficiency) == (-np.inf, 1.0)
+    assert (result.k_hat, result.efficiency) == (0.0, 1.0)
+
+
+def test_the_same_density_written_otherwise_changes_nothing(effects):
+    """A mixture of one normal with itself: log ratios of rounding error."""
+    result, values = moved(effects, Prior("twice", (0.0, 0.0), (1.0, 1.0), (0.3, 0.7)))
+    np.testing.assert_array_equal(values, effects)
+    assert (result.k_hat, result.efficiency) == (0.0, 1.0)
+
+
+def test_largest_weights_that_are_all_the_same_need_no_smoothing():
+    log_ratio = np.minimum(np.random.default_rng(13).normal(size=(4, 1000)), 0.5)
+    result, weights = resample(log_ratio, (1,)), np.exp(log_ratio)
+    assert result.k_hat == 0
+    assert result.efficiency == pytest.approx(weights.mean() ** 2 / (weights**2).mean())
+    counts = np.stack([np.bincount(chain, minlength=1000) for chain in result.chosen])
+    assert (np.abs(counts - weights / weights.mean(axis=1, keepdims=True)) < 1).all()
+
+
+@pytest.mark.parametrize("log_ratio", [np.arange(24.0).reshape(2, 12), np.repeat([[0.0, 1.0, 2.0]], [960, 36, 4], 1)])
+def test_ratios_without_a_pareto_tail_are_not_trusted(log_ratio):
+    assert resample(log_ratio, (1,)).k_hat == np.inf
 
 
 def test_each_draw_is_chosen_as_often_as_its_weight_says():

@@ -110,7 +110,7 @@ def test_an_interrupted_write_leaves_what_was_there(mf07, saved, monkeypatch, er
     def interrupted(*_, **__):
         raise error
 
-    monkeypatch.setattr(storage, "_write_json", interrupted)  # the last files of all
+    monkeypatch.setattr(storage, "write_json", interrupted)  # the last files of all
     with pytest.raises(error):
         mf07.save(saved)
     monkeypatch.undo()
@@ -140,6 +140,10 @@ def test_a_directory_without_results(tmp_path):
         ("posterior/piecewise-vague.nc", b"", r"piecewise-vague\.nc: not a readable netCDF file"),
         ("table.nc", b"rubbish", r"table\.nc: not a readable netCDF file"),
         ("run.json", b"{", r"run\.json: cannot be read"),
+        ("run.json", b"[]", r"run\.json: was not written by secondlook"),
+        ("run.json", b"{}", r"run\.json: was not written by secondlook"),
+        ("record.json", b"[]", r"record\.json: not a record: must be a table of fields, not a list"),
+        ("record.json", b"null", r"record\.json: not a record"),
         ("record.json", b"\xff\xfe", r"record\.json: cannot be read"),
         ("record.json", b"{}", r"record\.json: id: missing, but required"),
         ("estimates.csv", b'"', r"estimates\.csv: cannot be read"),
