@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..data import Record
+from ..data import OVERALL, Record
 from ..data.cohort import cox_of_counts, normal_quantile
+from ..data.reconstruction import members_of
 from ..data.record import HazardRatio
+from ..data.subgroup import parse_key
 from ..data.table import pooled
 
 LEVEL = 0.95
@@ -61,7 +65,7 @@ def cox_patients(rows: pd.DataFrame) -> tuple[float, float, float]:
 def comparison_rows(
     record: Record,
     estimates: pd.DataFrame,
-    cox: tuple[float, float, float] | None,
+    tables: Mapping[str, xr.Dataset],
     withheld: float | None,
 ) -> pd.DataFrame:
     """Return published, Cox and posterior hazard ratios side by side.
@@ -72,25 +76,42 @@ def comparison_rows(
         The trial.
     estimates
         Estimates of all models and priors.
-    cox
-        Cox hazard ratio of the whole trial with its interval, where there is a table.
+    tables
+        Survival tables by partition: a Cox fit stands beside every union of their strata.
     withheld
         What the reconstruction predicts for the overall hazard ratio when that is withheld.
     """
     printed = {row.where.key: row for row in record.hazard_ratio if row.use}
     overall_ratio = estimates["estimand"].eq("hazard_ratio") & estimates["time"].isna()
     ratios = estimates[overall_ratio | estimates["estimand"].eq("average_hazard_ratio")]
+    cox: dict[tuple[str, str], tuple[float, float, float] | None] = {}
     rows = []
     for row in ratios.itertuples():
-        whole = row.subgroup == "overall" and not row.partition
+        group = str(row.partition), str(row.subgroup)
+        if group not in cox:
+            cox[group] = _cox_of(tables, *group)
+        whole = group == ("", OVERALL.key)
         rows.append(
             {name: getattr(row, name) for name in ("partition", "subgroup", "label", "model", "shrinkage", "prior")}
             | _published(printed.get(str(row.subgroup)))
-            | _triple("cox", cox if whole else None)
+            | _triple("cox", cox[group])
             | _triple("posterior", (row.median, row.lower, row.upper))
             | {"withheld": withheld if whole else np.nan}
         )
     return pd.DataFrame(rows)
+
+
+def _cox_of(tables: Mapping[str, xr.Dataset], partition: str, subgroup: str) -> tuple[float, float, float] | None:
+    """Return the Cox fit to a subgroup's table; ``None`` where its strata are not known."""
+    if partition not in tables:
+        return None
+    table = tables[partition]
+    members = None
+    if subgroup != OVERALL.key or partition:
+        members = members_of(parse_key(subgroup), [parse_key(key) for key in map(str, table.stratum.to_numpy())])
+        if not members:
+            return None
+    return cox_table(table if members is None else table.isel(stratum=list(members)))
 
 
 def _published(row: HazardRatio | None) -> dict[str, object]:

@@ -14,18 +14,28 @@ import xarray as xr
 from ..data import InputError, Record, load_record
 from ..data.audit import audit, findings_frame
 from ..data.errors import input_error
-from ..data.reconstruction import FIT_SHEET_COLUMNS, Reconstruction, reconstruct
+from ..data.reconstruction import FIT_SHEET_COLUMNS, Target, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
 from . import columns
 from .columns import arranged
-from .comparison import comparison_rows, cox_table
+from .comparison import comparison_rows
 from .fitting import Fit, Result, Task, fit_tasks
+from .imputations import Imputations
 from .options import Options
-from .tasks import MODELS, PIECEWISE_MODELS, Imputations, check_landmarks, effects_task, piecewise_task
+from .tasks import (
+    MODELS,
+    PIECEWISE_MODELS,
+    PRIMARY_SHRINKAGE,
+    check_landmarks,
+    effects_task,
+    piecewise_task,
+    subgroup_tasks,
+)
 from .versions import run_facts
 
 Notify = Callable[[str], None]
 WITHHELD_IMPUTATIONS = 5
+REPORTED_SHRINKAGES = (PRIMARY_SHRINKAGE, "none")  # shrunken beside raw
 
 
 def _silent(_: str) -> None:
@@ -114,7 +124,7 @@ def reanalyse(trial: str | Path | Record, options: Options | None = None, notify
     InputError
         When the record or an option is wrong.
     """
-    return analyse(trial, MODELS, None, None, options or Options(), notify)
+    return analyse(trial, MODELS, None, None, REPORTED_SHRINKAGES, options or Options(), notify)
 
 
 def fit(
@@ -122,6 +132,7 @@ def fit(
     model: str = "piecewise",
     prior: str = PRIMARY,
     partition: str | None = None,
+    shrinkage: str = PRIMARY_SHRINKAGE,
     options: Options | None = None,
     notify: Notify = _silent,
 ) -> Reanalysis:
@@ -132,11 +143,13 @@ def fit(
     trial
         Id of a built-in trial, path of a record, or a record.
     model
-        ``piecewise``, ``nonproportional`` or ``effects``.
+        ``piecewise``, ``nonproportional``, ``subgroups`` or ``effects``.
     prior
         Name of the prior, or ``MEAN,SD``.
     partition
-        For ``effects``: only this partition's rows.
+        For ``subgroups`` and ``effects``: only this partition, of all that the record has.
+    shrinkage
+        For ``subgroups``: how the strata's effects are shrunken towards each other.
     options
         How to run it.
     notify
@@ -149,7 +162,7 @@ def fit(
     """
     if model not in MODELS:
         raise input_error("--model", "", model, f"not a model; give one of {', '.join(MODELS)}")
-    return analyse(trial, (model,), (prior,), partition, options or Options(), notify)
+    return analyse(trial, (model,), (prior,), partition, (shrinkage,), options or Options(), notify)
 
 
 def analyse(
@@ -157,6 +170,7 @@ def analyse(
     models: Sequence[str],
     priors: Sequence[str] | None,
     partition: str | None,
+    shrinkages: Sequence[str],
     options: Options,
     notify: Notify,
 ) -> Reanalysis:
@@ -168,6 +182,8 @@ def analyse(
         Which models; those that the record does not support are left out with a note, unless it is the only one.
     priors
         Names of the priors, the first sampled; every named prior that the record supports when ``None``.
+    shrinkages
+        Forms of shrinkage; the first under every prior, the others under the first prior.
     trial, partition, options, notify
         See `fit`.
     """
@@ -175,15 +191,16 @@ def analyse(
     names = priors or available_priors(record, options.design_hazard_ratio)
     chosen = [named_prior(name, record, options.design_hazard_ratio) for name in names]
     notes = Notes(notify)
-    landmarks = _landmarks(record, options)
-    imputations = _imputations(record, options, notes) if set(models) & set(PIECEWISE_MODELS) else None
-    if imputations is not None:
-        check_landmarks(record, imputations.table(0), options)
-    tasks = _tasks(record, models, partition, imputations, landmarks, options)
+    landmarks = options.landmarks or record.landmark_times()
+    divisions = _divisions(record, models, partition)
+    sources = tables_of(record, divisions, options, notes)
+    if partition and partition not in sources and "subgroups" in models:
+        raise input_error(record.id, "", None, "; ".join(notes))
+    tasks = _tasks(record, models, partition, shrinkages, sources, landmarks, options)
     if not tasks:
         raise input_error(record.id, "", None, "; ".join(notes) or "prints no effect with an interval")
     results = fit_tasks(tasks, chosen, options, notify)
-    return _collected(record, results, imputations, landmarks, options, notes)
+    return _collected(record, results, sources, landmarks, options, notes)
 
 
 class Notes(list[str]):
@@ -199,36 +216,70 @@ class Notes(list[str]):
         self.progress(f"note: {note}")
 
 
-def _landmarks(record: Record, options: Options) -> tuple[float, ...]:
-    return options.landmarks or record.landmark_times()
+def _divisions(record: Record, models: Sequence[str], partition: str | None) -> list[str]:
+    """Return the partitions whose tables the models need, the whole trial (``""``) first."""
+    known = list(record.all_partitions)
+    if "subgroups" in models and partition is not None and partition not in known:
+        allowed = f"no partition of {record.id}; give one of {', '.join(known)}" if known else "the record has none"
+        raise input_error("--partition", "", partition, allowed)
+    whole = [""] if {*models} & {*PIECEWISE_MODELS, "subgroups"} else []
+    return [*whole, *([partition] if partition else known)] if "subgroups" in models else whole
 
 
-def _imputations(record: Record, options: Options, notes: Notes) -> Imputations | None:
-    """Return the trial's tables; ``None``, with a note, when the record does not print enough for them."""
-    notes.progress(f"rebuilding survival from {record.id}'s published numbers")
-    try:
-        made = reconstruct(record, imputations=1, seed=options.seed, horizon=options.horizon)
-    except InputError as error:
-        notes.add(str(error))
-        return None
-    for target in made.conflicts:
-        notes.add(f"{target.item} {target.arm or ''} {target.printed} contradicts the other numbers under the model")
-    return Imputations(made)
+def tables_of(
+    record: Record, partitions: Sequence[str], options: Options, notes: Notes
+) -> dict[str, Imputations]:
+    """Return a trial's tables by partition; one that the record does not print enough for is left out, with a note.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    partitions
+        Names of partitions; ``""`` is the whole trial as one stratum.
+    options
+        Seed and horizon.
+    notes
+        Where notes go.
+    """
+    found = {}
+    for partition in partitions:
+        about = f"{record.id} by {partition}" if partition else record.id
+        notes.progress(f"rebuilding survival of {about} from published numbers")
+        try:
+            made = reconstruct(record, partition, imputations=1, seed=options.seed, horizon=options.horizon)
+        except InputError as error:
+            notes.add(str(error))
+            if not partition:
+                return found
+            continue
+        for note in (*made.strata.notes, *map(_conflict, made.conflicts)):
+            notes.add(note)
+        found[partition] = Imputations(made)
+    return found
+
+
+def _conflict(target: Target) -> str:
+    return f"{target.name} contradicts the other numbers under the model"
 
 
 def _tasks(
     record: Record,
     models: Sequence[str],
     partition: str | None,
-    imputations: Imputations | None,
+    shrinkages: Sequence[str],
+    sources: Mapping[str, Imputations],
     landmarks: Sequence[float],
     options: Options,
 ) -> list[Task]:
-    tasks = [
-        piecewise_task(model, imputations, landmarks, options)
-        for model in PIECEWISE_MODELS
-        if model in models and imputations is not None
-    ]
+    tasks = []
+    if "" in sources:
+        check_landmarks(record, sources[""].whole(0), options)
+        tasks = [
+            piecewise_task(model, sources[""], landmarks, options) for model in PIECEWISE_MODELS if model in models
+        ]
+        if "subgroups" in models:
+            tasks += subgroup_tasks(record, sources, shrinkages, landmarks, options)
     effects = effects_task(record, options, partition) if "effects" in models else None
     return [*tasks, effects] if effects else tasks
 
@@ -236,7 +287,7 @@ def _tasks(
 def _collected(
     record: Record,
     results: Sequence[Result],
-    imputations: Imputations | None,
+    sources: Mapping[str, Imputations],
     landmarks: Sequence[float],
     options: Options,
     notes: Notes,
@@ -246,34 +297,34 @@ def _collected(
     diagnostics = pd.concat([result.diagnostic_rows() for result in results])
     for result in results:
         _note_on(result, notes)
-    made = imputations.reconstruction if imputations else None
-    table = made.table if made else None
-    cox = cox_table(table) if table is not None else None
-    compared = comparison_rows(record, estimates, cox, _withheld(record, made, options))
+    tables = {name: source.tables for name, source in sources.items()}
+    made = {name: source.reconstruction for name, source in sources.items() if source.reconstruction is not None}
+    compared = comparison_rows(record, estimates, tables, _withheld(record, bool(made), options))
+    sheets = [one.fit_sheet for one in made.values()] or [pd.DataFrame(columns=list(FIT_SHEET_COLUMNS))]
     resolved = {
         "landmarks": list(landmarks),
         "imputations": {result.fit.name: len(result.rerun) for result in results},
         "intervals": {result.fit.model: list(result.fit.edges) for result in results if result.fit.edges},
         "priors": {result.fit.prior.name: str(result.fit.prior) for result in results},
         "reweighted": sorted(result.fit.name for result in results if result.reweighted.all()),
-        "reconstruction_acceptance": made.acceptance_rate if made else None,
+        "reconstruction_acceptance": {name or "overall": one.acceptance_rate for name, one in made.items()},
     }
     return Reanalysis(
         record,
-        table,
+        tables,
         tuple(result.fit for result in results),
         arranged(estimates, columns.ESTIMATES, **constants),
         arranged(compared, columns.COMPARISON, trial=record.id),
         arranged(diagnostics, columns.DIAGNOSTICS, trial=record.id),
         findings_frame(record, audit(record)),
-        made.fit_sheet if made else pd.DataFrame(columns=list(FIT_SHEET_COLUMNS)),
+        pd.concat(sheets, ignore_index=True),
         run_facts(record, options, resolved, notes),
     )
 
 
-def _withheld(record: Record, made: Reconstruction | None, options: Options) -> float | None:
+def _withheld(record: Record, rebuilt: bool, options: Options) -> float | None:
     """Return what the other numbers predict for the overall hazard ratio: the check that is not circular."""
-    if made is None or record.overall_hazard_ratio is None:
+    if not rebuilt or record.overall_hazard_ratio is None:
         return None
     without = reconstruct(
         record,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -114,6 +114,38 @@ def _curve_values(
 ) -> Values:
     curves = curves_of(posterior, bounds)
     return [*ratio_quantities(curves, landmarks, proportional), *curve_quantities(curves, landmarks)]
+
+
+def subgroup_tasks(
+    record: Record,
+    sources: Mapping[str, Imputations],
+    shrinkages: Sequence[str],
+    landmarks: Sequence[float],
+    options: Options,
+) -> list[Task]:
+    """Return the hierarchical models of the strata of every partition, all of one graph.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    sources
+        Its tables by partition; ``""`` is the whole trial, whose last death sets the intervals.
+    shrinkages
+        Forms of shrinkage; the first under every prior, the others under the first prior.
+    landmarks
+        Times to report at, within the intervals (`check_landmarks`).
+    options
+        Intervals and scale of the prior on ``tau``.
+    """
+    bounds = model_edges(sources[""].whole(0), options)
+    strata = {name: source for name, source in sources.items() if name}
+    most = max((source.tables.sizes["stratum"] for source in strata.values()), default=0)
+    return [
+        _subgroup_task(record, source, partition, shrinkage, bounds, most, landmarks, options)
+        for shrinkage in shrinkages
+        for partition, source in strata.items()
+    ]
 
 
 def effects_task(record: Record, options: Options, partition: str | None = None) -> Task | None:

@@ -7,7 +7,8 @@ Arm a in {0, 1}, interval j, deaths d and exposure e:
 ``alpha`` is a Gaussian random walk whose steps scale with the square root of the gap between interval middles, so
 that the grid does not change the prior. With proportional hazards ``omega`` is 0; without, it is a random walk of its
 own scale. Both walks are written as a level plus a walk that sums to zero weighted by the pooled deaths, so that the
-prior on ``beta`` is a prior on the average log hazard ratio. Both models are one graph: the scale of ``omega`` is data.
+prior on ``beta`` is a prior on the average log hazard ratio. Both models are one graph: the scale of ``omega`` is
+data.
 
 Geometry: a walk is ``basis @ steps`` with standard normal steps. The basis' columns are the walk's principal
 components in the metric of the deaths, which leaves the prior as it is and makes the posterior nearly uncorrelated.
@@ -54,8 +55,8 @@ def piecewise(table: xr.Dataset, prior: Prior, *, proportional: bool = True) -> 
         data = pm.Data("table", piecewise_data(table, 0, proportional=proportional)["table"])
         deaths, exposure, effect_scale, basis = data[:2], data[2:4], data[4, 0], data[5:].T
         level = pt.log(deaths.sum() / exposure.sum()) + LEVEL_SD * pm.Normal("alpha_level")
-        alpha = pm.Deterministic("alpha", level + _walk("alpha", basis, STEP_SD), dims="interval")
-        omega = pm.Deterministic("omega", _walk("omega", basis, effect_scale), dims="interval")
+        alpha = pm.Deterministic("alpha", level + random_walk("alpha", basis, STEP_SD), dims="interval")
+        omega = pm.Deterministic("omega", random_walk("omega", basis, effect_scale), dims="interval")
         eta = alpha + arm * (overall_prior(prior) + omega)
         pm.Potential("likelihood", (deaths * eta - exposure * pt.exp(eta)).sum())
     return model
@@ -84,10 +85,10 @@ def piecewise_data(
     chosen = table.isel(imputation=imputation, stratum=0)
     deaths, exposure = chosen.deaths.to_numpy(), chosen.exposure.to_numpy()
     scale = np.full(deaths.shape[1], 0.0 if proportional else EFFECT_STEP_SD)
-    return {"table": np.vstack([deaths, exposure, scale, _walk_basis(table, deaths.sum(axis=0)).T])}
+    return {"table": np.vstack([deaths, exposure, scale, walk_basis(table, deaths.sum(axis=0)).T])}
 
 
-def _walk_basis(table: xr.Dataset, deaths: NDArray[np.float64]) -> NDArray[np.float64]:
+def walk_basis(table: xr.Dataset, deaths: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a walk's basis: unit steps per square root of a year, centred at the deaths, rotated.
 
     Parameters
@@ -110,7 +111,7 @@ def overall_prior(prior: Prior, name: str = "beta", dims: str | None = None) -> 
     return pm.NormalMixture(name, w=data[0], mu=data[1], sigma=data[2], dims=dims)
 
 
-def _walk(name: str, basis: Any, most: Any) -> Any:
+def random_walk(name: str, basis: Any, most: Any) -> Any:
     """Return a random walk in non-centred form, its step SD half-normal of scale ``most``."""
     step_sd = pm.Deterministic(f"{name}_step_sd", most * pm.HalfNormal(f"{name}_unit_sd", 1.0))
     return step_sd * (basis @ pm.Normal(f"{name}_steps", dims="step"))

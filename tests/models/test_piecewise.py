@@ -27,7 +27,7 @@ def table():
     )
 
 
-def test_walk_basis_is_a_centred_random_walk(table):
+def testwalk_basis_is_a_centred_random_walk(table):
     basis = piecewise_data(table, 0)["table"][5:].T
     pooled = DEATHS[0, 0].sum(axis=0)
     assert pooled @ basis == pytest.approx(np.zeros(2), abs=1e-10)
