@@ -18,6 +18,7 @@ from .quantities import Draws
 MOST_RHAT = 1.01
 LEAST_ESS = 1000.0
 LEAST_BFMI = 0.3
+ENOUGH_DRAWS = 1000  # per chain: with fewer, chance alone moves R-hat beyond the gate
 TAIL = (0.05, 0.95)
 
 Array = NDArray[np.float64]
@@ -44,7 +45,23 @@ class Diagnostics:
     @property
     def sound(self) -> NDArray[np.bool_]:
         """Whether each imputation's chains agree and explored freely, shape ``(imputation,)``."""
-        mixed = ~(self.rhat > MOST_RHAT).any(axis=1)
+        return self._sound(MOST_RHAT)
+
+    def mendable(self, draws: int) -> NDArray[np.bool_]:
+        """Whether each imputation has faults that stricter settings may mend, shape ``(imputation,)``.
+
+        The excess of R-hat over 1 that chance makes goes as one over the draws; where they are few, only what exceeds
+        that is held to be a fault of the sampler.
+
+        Parameters
+        ----------
+        draws
+            Draws per chain.
+        """
+        return ~self._sound(1 + (MOST_RHAT - 1) * max(1.0, ENOUGH_DRAWS / draws))
+
+    def _sound(self, most_rhat: float) -> NDArray[np.bool_]:
+        mixed = ~(self.rhat > most_rhat).any(axis=1)
         return np.asarray(mixed & (self.divergences == 0) & (self.bfmi_min >= LEAST_BFMI))
 
     @property

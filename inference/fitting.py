@@ -1,8 +1,8 @@
 """Fitting one model to every imputation and under every prior, with one compilation.
 
-The primary prior is sampled for every imputation, with one re-run under stricter settings where the gate fails. Other
-priors reweight those draws (the ratio of priors is closed-form; Pareto-smoothed) and are sampled afresh where Pareto
-k-hat exceeds 0.7 or the reweighted draws fail the gate.
+The primary prior is sampled for every imputation, with one re-run where the gate fails and stricter settings may mend
+that. Other priors reweight those draws (the ratio of priors is closed-form; Pareto-smoothed) and are sampled afresh
+where Pareto k-hat exceeds 0.7 or the reweighted draws fail the gate by more than the chance of few draws.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..models.priors import Prior
-from .diagnostics import Diagnostics, diagnose, joined
+from .diagnostics import LEAST_ESS, Diagnostics, diagnose, joined
 from .options import Options
 from .pooling import estimate_rows, imputations_needed
 from .quantities import Draws, Quantity
@@ -238,21 +238,23 @@ def _fit_task(task: Task, pending: Future[Any], priors: Sequence[Prior], options
     while len(sampled) < needed:
         sampled += [_sampled(task, compiled, primary, options, i) for i in range(len(sampled), needed)]
         if task.imputed:
-            needed = imputations_needed(_joined_draws(sampled))
+            needed = imputations_needed(_joined_draws(sampled), joined([one.diagnostics for one in sampled]))
     results = [_result(task, primary, sampled)]
     for prior in others:
         moved = [_moved(task, compiled, primary, prior, options, i, one) for i, one in enumerate(sampled)]
-        if not _result(task, prior, moved).passed:
+        found = joined([one.diagnostics for one in moved])
+        if found.mendable(options.draws).any() or not found.enough.all():
             moved = [_sampled(task, compiled, prior, options, i) for i in range(len(sampled))]
         results.append(_result(task, prior, moved))
     return results
 
 
 def _sampled(task: Task, compiled: Any, prior: Prior, options: Options, imputation: int) -> _Sampled:
-    """Sample one imputation; once more under stricter settings where the gate fails."""
+    """Sample one imputation; once more where stricter settings may mend what fails the gate."""
     first = _sampled_once(task, compiled, prior, options, imputation, FIRST)
-    alone_and_few = not task.imputed and not first.diagnostics.enough.all()
-    if first.diagnostics.sound.all() and not alone_and_few:
+    alone = not task.imputed and options.chains * options.draws >= LEAST_ESS
+    inefficient = alone and not first.diagnostics.enough.all()
+    if not first.diagnostics.mendable(options.draws).any() and not inefficient:
         return first
     return replace(_sampled_once(task, compiled, prior, options, imputation, RERUN), rerun=True)
 

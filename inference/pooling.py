@@ -4,6 +4,9 @@ With within-imputation variance W, between-imputation variance B of the posterio
 
     MCSE^2 = W / ESS + B / m,    imputation_share = B / (W + B).
 
+The means are known only up to the Monte Carlo error of each imputation's draws, which is taken off their variance:
+B = max(0, variance of the means - mean of W_i / ESS_i).
+
 Source: Gelman et al. 2013, Bayesian Data Analysis, 3rd ed., section 18.2; Zhou and Reiter 2010, Am Stat 64:159.
 """
 
@@ -41,22 +44,39 @@ class Variances:
         return np.divide(self.between, total, out=np.zeros_like(total), where=total > 0)
 
 
-def variances(draws: Draws) -> Variances:
-    """Return within- and between-imputation variance.
+def variances(draws: Draws, diagnostics: Diagnostics) -> Variances:
+    """Return within- and between-imputation variance, the latter without the Monte Carlo error of few draws.
 
     A quantity that is infinite in some draws has neither; its ranks take its place.
+
+    Parameters
+    ----------
+    draws
+        Draws of all imputations.
+    diagnostics
+        Their diagnostics, whose effective sizes say how well each imputation's mean is known.
     """
     imputations = draws.values.shape[0]
     flat = draws.values.reshape(*draws.values.shape[:2], -1).copy()
     for index in np.flatnonzero(~np.isfinite(flat).all(axis=(0, 2))):
         flat[:, index] = rankdata(flat[:, index]).reshape(imputations, -1)
-    between = flat.mean(axis=2).var(axis=0, ddof=1) if imputations > 1 else np.zeros(flat.shape[1])
-    return Variances(flat.var(axis=2, ddof=1).mean(axis=0), between)
+    within = flat.var(axis=2, ddof=1)
+    if imputations == 1:
+        return Variances(within[0], np.zeros(flat.shape[1]))
+    error = np.divide(within, diagnostics.ess_bulk, out=np.zeros_like(within), where=diagnostics.ess_bulk > 0)
+    between = flat.mean(axis=2).var(axis=0, ddof=1) - error.mean(axis=0)
+    return Variances(within.mean(axis=0), np.maximum(between, 0.0))
 
 
-def imputations_needed(draws: Draws) -> int:
-    """Return how many imputations make the between-imputation error small enough, at most 200."""
-    share = variances(draws).imputation_share.max(initial=0.0)
+def imputations_needed(draws: Draws, diagnostics: Diagnostics) -> int:
+    """Return how many imputations make the between-imputation error small enough, at most 200.
+
+    Parameters
+    ----------
+    draws, diagnostics
+        See `variances`.
+    """
+    share = variances(draws, diagnostics).imputation_share.max(initial=0.0)
     return min(math.ceil(share / MOST_IMPUTATION_ERROR**2), MOST_IMPUTATIONS)
 
 
@@ -72,7 +92,7 @@ def estimate_rows(draws: Draws, diagnostics: Diagnostics, options: Options) -> l
     options
         Thresholds for hazard ratios.
     """
-    spread = variances(draws)
+    spread = variances(draws, diagnostics)
     ess = np.nansum(diagnostics.ess_bulk, axis=0)
     usable = np.where(ess > 0, ess, np.inf)
     mcse = np.sqrt(spread.within / usable + spread.between / draws.values.shape[0])

@@ -62,7 +62,7 @@ def few(pytestconfig):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "compile_model", compile_once)
-        patch.setattr(fitting, "imputations_needed", lambda _: 0)
+        patch.setattr(fitting, "imputations_needed", lambda *_: 0)
         yield Options(imputations=5, draws=500)
 
 
@@ -86,6 +86,7 @@ class NormalSampler:
     def __init__(self):
         self.calls = []
         self.divergences = {}  # by settings
+        self.astray = {}  # how far the first chain's effects are off, by settings
 
     def __call__(self, compiled, data, options, imputation, settings=fitting.FIRST):
         assert compiled == "compiled"
@@ -94,7 +95,9 @@ class NormalSampler:
         rng = np.random.default_rng([options.seed, imputation])
         shape = (options.chains, options.draws)
         dims = ("chain", "draw")
-        posterior = xr.Dataset({"mu": (dims, rng.normal(mean, sd, shape)), "other": (dims, rng.normal(size=shape))})
+        effects = rng.normal(mean, sd, shape)
+        effects[0] += self.astray.get(settings, 0.0)
+        posterior = xr.Dataset({"mu": (dims, effects), "other": (dims, rng.normal(size=shape))})
         stats = xr.Dataset({name: (dims, np.ones(shape)) for name in ("n_steps", "mean_tree_accept", "step_size")})
         diverging = np.zeros(shape, dtype=bool)
         diverging.flat[: self.divergences.get(settings, 0)] = True

@@ -104,6 +104,29 @@ def test_limits_are_inclusive():
     assert not sound(1.01, 0.2999)
 
 
+@pytest.mark.parametrize(("draws", "most"), [(4000, 1.01), (1000, 1.01), (500, 1.02), (200, 1.05)])
+def test_stricter_settings_may_mend_what_chance_does_not_explain(draws, most):
+    def mendable(rhat, divergences=0, bfmi=1.0):
+        ones = np.full((1, 1), 2000.0)
+        found = Diagnostics(np.full((1, 1), rhat), ones, ones, np.array([divergences]), np.array([bfmi]))
+        return found.mendable(draws).item()
+
+    assert not mendable(most - 1e-9)
+    assert mendable(most + 1e-9)
+    assert mendable(1.0, divergences=1)
+    assert mendable(1.0, bfmi=0.29)
+
+
+def test_chance_alone_is_seldom_held_to_be_a_fault():
+    """Independent chains of 50 draws: most imputations of 15 quantities exceed 1.01 somewhere, none 1.2."""
+    values = np.random.default_rng(8).normal(size=(50, 15, 4, 50))
+    rhat = array_stats.rhat(values, chain_axis=-2, draw_axis=-1)
+    ess = np.full(rhat.shape, 2000.0)
+    found = Diagnostics(rhat, ess, ess, np.zeros(50), np.ones(50))
+    assert found.sound.mean() < 0.5
+    assert not found.mendable(50).any()
+
+
 def test_a_quantity_that_does_not_vary_needs_no_draws(values):
     values[:, 1] = 0.0
     found = diagnosed(values)

@@ -109,10 +109,30 @@ def test_then_the_gate_fails(normal_sampler):
     assert not rows["passed"].any() and (rows["divergences"] == 1).all()
 
 
-def test_too_few_draws_without_imputations_are_sampled_again(normal_sampler):
-    (result,) = fitted(task(imputed=False), draws=200)
+def test_chains_that_disagree_are_sampled_again_however_few_the_draws(normal_sampler):
+    normal_sampler.astray = {FIRST: 0.3}
+    (result,) = fitted(task(), draws=100)
+    assert [call[2] for call in normal_sampler.calls] == [FIRST, RERUN] * 3
+    assert result.rerun.all()
+
+
+def test_the_chance_of_few_draws_is_not_mended_by_stricter_settings(normal_sampler):
+    """Independent draws, so R-hat exceeds the gate by chance alone: it fails, and nothing is sampled again."""
+    first, moved = fitted(task(), NEAR, draws=50, chains=8, imputations=6)
+    assert [call[2] for call in normal_sampler.calls] == [FIRST] * 6
+    assert (first.diagnostics.rhat > 1.01).any()
+    assert not first.rerun.any() and moved.reweighted.all()
+    assert not first.passed and not moved.passed
+
+
+def test_inefficient_draws_without_imputations_are_sampled_again(normal_sampler):
+    """1,040 draws, of which fewer than 1,000 count in the tails; 800 draws can never be enough."""
+    (result,) = fitted(task(imputed=False), draws=260)
     assert [call[2] for call in normal_sampler.calls] == [FIRST, RERUN]
     assert not result.passed
+    (few,) = fitted(task(imputed=False), draws=200)
+    assert len(normal_sampler.calls) == 3
+    assert not few.passed
 
 
 @pytest.mark.usefixtures("normal_sampler")
@@ -121,7 +141,7 @@ def test_imputations_grow_until_they_add_little_error():
     shifts = list(itertools.islice(itertools.cycle([-0.1, 0.1]), 400))
     (result,) = fitted(task(shift=lambda imputation: shifts[imputation]), draws=500)
     count = len(result.rerun)
-    assert count >= imputations_needed(result.draws) > 3
+    assert count >= imputations_needed(result.draws, result.diagnostics) > 3
     share = result.estimates(Options())[1]["imputation_share"]
     posterior_variance = 0.1**2 + 1 / (1 / S**2 + 1)
     assert share == pytest.approx(0.1**2 / posterior_variance, rel=0.1)

@@ -23,6 +23,12 @@ def row_of(values, quantity=RATIO, options=None):
     return row
 
 
+def diagnosed(values, ess=None):
+    """Return diagnostics of independent draws: as many effective ones as there are."""
+    sizes = np.full(values.shape[:2], float(np.prod(values.shape[2:])) if ess is None else ess)
+    return Diagnostics(np.ones(values.shape[:2]), sizes, sizes, np.zeros(len(values)), np.ones(len(values)))
+
+
 @pytest.fixture
 def good():
     centres = np.array([-0.1, 0.0, 0.1])[:, None, None]
@@ -30,10 +36,11 @@ def good():
 
 
 def test_rows_follow_the_formulas(good):
-    """MCSE^2 = W/ESS + B/m, share = B/(W + B), effective sizes summed, worst R-hat."""
+    """MCSE^2 = W/ESS + B/m, share = B/(W + B), the means' own error taken off B; ESS summed, worst R-hat."""
     row = row_of(good)
-    within = good.reshape(3, -1).var(axis=1, ddof=1).mean()
-    between = good.reshape(3, -1).mean(axis=1).var(ddof=1)
+    each = good.reshape(3, -1).var(axis=1, ddof=1)
+    within = each.mean()
+    between = good.reshape(3, -1).mean(axis=1).var(ddof=1) - (each / [100, 200, 300]).mean()
     assert (row["ess_bulk"], row["ess_tail"], row["rhat"]) == (600, 300, pytest.approx(1.002))
     assert row["imputation_share"] == pytest.approx(between / (within + between))
     assert row["mcse"] == pytest.approx(np.sqrt(within / 600 + between / 3))
@@ -78,16 +85,16 @@ def test_imputations_needed_is_the_share_over_a_hundredth(spread):
     """sqrt(B/m) <= 0.1 sqrt(W + B)."""
     rng = np.random.default_rng(4)
     values = spread * np.array([-1.0, 0, 1])[:, None, None, None] + rng.normal(size=(3, 1, 4, 250))
-    draws = Draws((RATIO,), values)
-    found, (within, between) = imputations_needed(draws), (variances(draws).within[0], variances(draws).between[0])
+    draws = Draws((RATIO,), values), diagnosed(values)
+    found, (within, between) = imputations_needed(*draws), (variances(*draws).within[0], variances(*draws).between[0])
     assert np.sqrt(between / found) <= 0.1 * np.sqrt(within + between) < np.sqrt(between / max(found - 1, 1e-9))
 
 
 def test_at_most_two_hundred_imputations(monkeypatch):
     values = np.arange(3.0)[:, None, None, None] * np.ones((3, 1, 2, 5))
-    assert imputations_needed(Draws((RATIO,), values)) == 100  # all of the variance lies between
+    assert imputations_needed(Draws((RATIO,), values), diagnosed(values)) == 100  # all of the variance lies between
     monkeypatch.setattr("secondlook.inference.pooling.MOST_IMPUTATION_ERROR", 0.01)
-    assert imputations_needed(Draws((RATIO,), values)) == MOST_IMPUTATIONS == 200
+    assert imputations_needed(Draws((RATIO,), values), diagnosed(values)) == MOST_IMPUTATIONS == 200
 
 
 def test_the_worst_quantity_decides():
@@ -95,7 +102,29 @@ def test_the_worst_quantity_decides():
     values = rng.normal(size=(3, 2, 4, 250))
     values[:, 1] += np.array([-1.0, 0, 1])[:, None, None]
     both, worst = Draws((RATIO, DIFFERENCE), values), Draws((DIFFERENCE,), values[:, 1:])
-    assert imputations_needed(both) == imputations_needed(worst) > 30
+    needed = imputations_needed(both, diagnosed(values))
+    assert needed == imputations_needed(worst, diagnosed(values[:, 1:])) > 30
+
+
+@pytest.mark.parametrize("draws", [15, 60, 1000])
+def test_the_error_of_few_draws_is_not_taken_for_a_difference_between_imputations(draws):
+    """The between-imputation variance, 0.25, is found without bias however few the draws: 2,000 repetitions."""
+    rng = np.random.default_rng(6)
+    means = rng.normal(0, 0.5, (2000, 20, 1)) + rng.normal(0, draws**-0.5, (2000, 20, 1))
+    centred = np.linspace(-1, 1, draws) / np.linspace(-1, 1, draws).std(ddof=1)  # each imputation's variance is 1
+    sizes = np.full((20, 1), float(draws))
+    known = Diagnostics(np.ones((20, 1)), sizes, sizes, np.zeros(20), np.ones(20))
+    found = [variances(Draws((RATIO,), (one + centred).reshape(20, 1, 1, draws)), known).between[0] for one in means]
+    assert np.mean(found) == pytest.approx(0.25, abs=4 * np.std(found) / np.sqrt(2000))
+
+
+@pytest.mark.parametrize(("ess", "needed"), [(1e9, 34), (10, 29), (4, 20), (2, 0), (1, 0)])
+def test_imputations_needed_allow_for_the_error_of_the_means(ess, needed):
+    """Within variance 1, means of variance 0.5: B = max(0, 0.5 - 1/ESS), and 100 B/(1 + B) imputations or more."""
+    means = np.sqrt(0.5) * np.array([-1.0, 0, 1])
+    centred = np.array([-1.0, 0, 1])
+    values = (means[:, None] + centred).reshape(3, 1, 1, 3)
+    assert imputations_needed(Draws((RATIO,), values), diagnosed(values, ess)) == needed
 
 
 def test_a_single_imputation_has_no_between_variance(good):
