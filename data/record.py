@@ -45,6 +45,7 @@ class References:
     rows: tuple[str, ...] = ()
     partitions: tuple[str, ...] = ()
     boxes: tuple[str, ...] = ()
+    characteristics: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> References:
@@ -68,6 +69,7 @@ class References:
             rows=labels(raw.get("hazard_ratio")),
             partitions=tuple(table(raw.get("partitions"))),
             boxes=labels(raw.get("flow")),
+            characteristics=labels(raw.get("baseline")),
         )
 
 
@@ -330,12 +332,31 @@ class AtRisk(Item):
         return _not_more(self, max(self.patients, default=None), _references(info).patients.get(self.arm), "patients")
 
 
+class Cut(Table):
+    """Where a measured characteristic is cut in two: the label of its baseline row, with mean and SD, and the cut."""
+
+    row: Text
+    below: AnyNumber
+
+    @field_validator("row")
+    @classmethod
+    def _printed_row(cls, row: str, info: ValidationInfo) -> str:
+        labels = _references(info).characteristics
+        if row not in labels:
+            raise ValueError(f"no baseline row is labelled {row!r}; labels are {', '.join(labels) or 'none'}")
+        return row
+
+
 class Factor(Table):
-    """A factor that divides the patients; ``known`` counts those whose level is known, when not all."""
+    """A factor that divides the patients; ``known`` counts those whose level is known, when not all.
+
+    With ``cut``, the first of two levels holds the patients below a value of a measured characteristic.
+    """
 
     label: Text
     levels: Annotated[tuple[Text, ...], Field(min_length=2)]
     known: dict[ArmId, Size] = {}
+    cut: Cut | None = None
     post_randomisation: bool = False
     source: str = ""
 
@@ -347,6 +368,12 @@ class Factor(Table):
         if any(set(level) & set(",|=") for level in levels):
             raise ValueError("levels must not contain , | or =")
         return levels
+
+    @model_validator(mode="after")
+    def _cut_in_two(self) -> Self:
+        if self.cut is not None and len(self.levels) != 2:
+            raise ValueError(f"a factor with a cut has two levels, below it first; {len(self.levels)} are given")
+        return self
 
     @model_validator(mode="after")
     def _known_within_arms(self, info: ValidationInfo) -> Self:
@@ -603,7 +630,13 @@ class Record(Table):
         landmarks = [
             ("survival", f"{item.where.key} of {item.arm} at {item.time:g}") for item in self.survival if item.use
         ]
-        if twice := [f"{name} of {what}" for (name, what), times in Counter(ratios + landmarks).items() if times > 1]:
+        adjusted = [
+            ("adjusted prognostic hazard ratio", item.where.key)
+            for item in self.prognostic
+            if item.use and item.adjusted and item.adjusted.use
+        ]
+        printed = Counter(ratios + landmarks + adjusted)
+        if twice := [f"{name} of {what}" for (name, what), times in printed.items() if times > 1]:
             raise ValueError(f"given twice: {'; '.join(twice)}; mark all but one with use = false")
         return self
 
