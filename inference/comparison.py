@@ -10,6 +10,7 @@ from ..data import Record
 from ..data.cohort import cox_of_counts, normal_quantile
 from ..data.record import HazardRatio
 from ..data.table import pooled
+from . import imbalance
 
 LEVEL = 0.95
 
@@ -71,7 +72,7 @@ def comparison_rows(
     record
         The trial.
     estimates
-        Estimates of all models and priors.
+        Estimates of all models and priors; those adjusted for imbalance are left out, as none is published.
     cox
         Cox hazard ratio of the whole trial with its interval, where there is a table.
     withheld
@@ -79,7 +80,8 @@ def comparison_rows(
     """
     printed = {row.where.key: row for row in record.hazard_ratio if row.use}
     overall_ratio = estimates["estimand"].eq("hazard_ratio") & estimates["time"].isna()
-    ratios = estimates[overall_ratio | estimates["estimand"].eq("average_hazard_ratio")]
+    crude = estimates["model"].ne(imbalance.MODEL)
+    ratios = estimates[crude & (overall_ratio | estimates["estimand"].eq("average_hazard_ratio"))]
     rows = []
     for row in ratios.itertuples():
         whole = row.subgroup == "overall" and not row.partition

@@ -60,8 +60,8 @@ def check_same_record(directory: Path, record: Record, name: str | Path = "") ->
 def merge(reanalysis: Reanalysis, directory: Path) -> None:
     """Add a reanalysis to an existing directory, which may hold results of the same record.
 
-    Rows with the same key are replaced, others kept, in their order; so are posteriors, by name. Audit and table are
-    those of the new run, where it has a table.
+    Rows with the same key are replaced, others kept, in their order; so are posteriors, by name. Audit, table, fit
+    sheet and imbalance are those of the new run, where it has them.
 
     Parameters
     ----------
@@ -80,12 +80,16 @@ def merge(reanalysis: Reanalysis, directory: Path) -> None:
         name: merged(_present(directory / f"{name}.csv"), getattr(reanalysis, name), keys)
         for name, keys in KEYS.items()
     }
-    sheet = reanalysis.reconstruction
-    if sheet.empty:
-        before = _present(directory / "reconstruction.csv")
-        sheet = sheet if before is None else before
+    frames |= {name: _new_or_old(reanalysis, name, directory) for name in ("reconstruction", "imbalance")}
     run = _merged_run(directory / RUN, reanalysis.run, [fit.name for fit in reanalysis.fits])
-    write(replace(reanalysis, **frames, reconstruction=sheet, run=run), directory)
+    write(replace(reanalysis, **frames, run=run), directory)
+
+
+def _new_or_old(reanalysis: Reanalysis, name: str, directory: Path) -> pd.DataFrame:
+    """Return a table that the record alone determines: the new run's, where it made one."""
+    new: pd.DataFrame = getattr(reanalysis, name)
+    old = _present(directory / f"{name}.csv") if new.empty else None
+    return new if old is None else old
 
 
 def merged(old: pd.DataFrame | None, new: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:

@@ -14,18 +14,21 @@ import xarray as xr
 from ..data import InputError, Record, load_record
 from ..data.audit import audit, findings_frame
 from ..data.errors import input_error
+from ..data.imbalance import imbalance_terms
 from ..data.reconstruction import FIT_SHEET_COLUMNS, Reconstruction, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
 from . import columns
 from .columns import arranged
 from .comparison import comparison_rows, cox_table
 from .fitting import Fit, Result, Task, fit_tasks
+from .imbalance import adjusting, imbalance_rows
 from .options import Options
 from .tasks import MODELS, PIECEWISE_MODELS, Imputations, effects_task, piecewise_task
 from .versions import run_facts
 
 Notify = Callable[[str], None]
 WITHHELD_IMPUTATIONS = 5
+ADJUSTED_MODEL = "piecewise"
 
 
 def _silent(_: str) -> None:
@@ -48,6 +51,8 @@ class Reanalysis:
         Tables with the columns of the files of the same names.
     run
         Versions, options, hashes and notes: the contents of ``run.json``.
+    imbalance
+        Table with the columns of ``imbalance.csv``; without rows where nothing was adjusted.
     """
 
     record: Record
@@ -59,6 +64,7 @@ class Reanalysis:
     audit: pd.DataFrame
     reconstruction: pd.DataFrame
     run: Mapping[str, Any] = field(repr=False)
+    imbalance: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(columns.IMBALANCE)))
 
     @property
     def passed(self) -> bool:
@@ -172,6 +178,7 @@ def analyse(
     landmarks = _landmarks(record, options)
     imputations = _imputations(record, options, notes) if set(models) & set(PIECEWISE_MODELS) else None
     tasks = _tasks(record, models, partition, imputations, landmarks, options)
+    tasks = [_adjusted(task, record, options, notes) for task in tasks]
     if not tasks:
         raise input_error(record.id, "", None, "; ".join(notes) or "prints no effect with an interval")
     results = fit_tasks(tasks, chosen, options, notify)
@@ -225,6 +232,16 @@ def _tasks(
     return [*tasks, effects] if effects else tasks
 
 
+def _adjusted(task: Task, record: Record, options: Options, notes: Notes) -> Task:
+    """Let the proportional model of the whole trial report the effect adjusted for imbalance too."""
+    if task.model != ADJUSTED_MODEL:
+        return task
+    terms, left_out = imbalance_terms(record)
+    for note in left_out:
+        notes.add(note)
+    return adjusting(task, terms, options)
+
+
 def _collected(
     record: Record,
     results: Sequence[Result],
@@ -260,7 +277,13 @@ def _collected(
         findings_frame(record, audit(record)),
         made.fit_sheet if made else pd.DataFrame(columns=list(FIT_SHEET_COLUMNS)),
         run_facts(record, options, resolved, notes),
+        arranged(_imbalance(record, results, options), columns.IMBALANCE, trial=record.id),
     )
+
+
+def _imbalance(record: Record, results: Sequence[Result], options: Options) -> pd.DataFrame:
+    adjusted = any(result.fit.model == ADJUSTED_MODEL for result in results)
+    return imbalance_rows(imbalance_terms(record)[0] if adjusted else (), options)
 
 
 def _withheld(record: Record, made: Reconstruction | None, options: Options) -> float | None:

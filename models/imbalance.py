@@ -7,8 +7,8 @@ by the sum over k of
     first order      g[k] (p1[k] - p0[k])
     exact mixture    log((1 + p1[k] (e^g[k] - 1)) / (1 + p0[k] (e^g[k] - 1)))
 
-which is subtracted. The exact form compares the arms' mean hazards at the start of follow-up, when an arm is a mixture
-of the level and its complement; the first-order form is its linearisation for small `g`. Levels are taken as
+which is subtracted. The exact form compares the arms' mean hazards at the start of follow-up, when an arm is a
+mixture of the level and its complement; the first-order form is its linearisation for small `g`. Levels are taken as
 independent of each other within an arm.
 
 What is estimated: the hazard ratio conditional on the named levels, to first order. It is not collapsible: the hazard
@@ -102,3 +102,17 @@ def adjusted(log_hazard_ratio: Array, shifts: Array) -> Array:
         By how much each level moves it, shape ``(..., K)``.
     """
     return np.asarray(log_hazard_ratio - shifts.sum(axis=-1))
+
+
+def estimate_label(form: str, correlation: float = CORRELATIONS[0]) -> str:
+    """Return what an adjusted estimate is called; the correlation is named where it is not the primary one.
+
+    Parameters
+    ----------
+    form
+        A key of `FORMS`.
+    correlation
+        Of the coefficients.
+    """
+    label = f"Adjusted for imbalance, {form}"
+    return label if correlation == CORRELATIONS[0] else f"{label}, correlation {correlation:g}"

@@ -145,11 +145,15 @@ def imbalance(record: Record) -> Iterator[Finding]:
     The check speaks up when the least p-value is below 5% among all prognostic factors (Bonferroni); it then names
     every factor below 10%.
     """
-    found = [(item, *arms, p) for item in record.prognostic if item.use for *arms, p in _arms_and_p(record, item)]
+    found = [
+        (item, *counted, _difference_p(*counted))
+        for item in record.prognostic
+        if item.use and (counted := _counted(record, item))
+    ]
     notable = bool(found) and min(p for *_, p in found) * len(found) < SIGNIFICANCE
     for item, control, treatment, p in found:
         ratio = item.adjusted.estimate if item.adjusted else item.estimate
-        assert ratio is not None  # _arms_and_p's condition
+        assert ratio is not None  # _counted's condition
         shift = math.log(ratio.value) * (treatment.share - control.share)
         side = "towards benefit" if shift < 0 else "against benefit"
         text = (
@@ -161,11 +165,11 @@ def imbalance(record: Record) -> Iterator[Finding]:
         yield Finding("baseline imbalance", verdict, name, "", shift, None, None, text, item.source)
 
 
-def _arms_and_p(record: Record, item: Prognostic) -> Iterator[tuple[Prevalence, Prevalence, float]]:
-    """Yield the prevalence in control and treatment, and the p-value of their difference, where they are counted."""
-    counted = counted_prevalences(record, item.where)
-    if counted and (item.adjusted or item.estimate) and not follows_randomisation(record, item.where):
-        yield *counted, _difference_p(*counted)
+def _counted(record: Record, item: Prognostic) -> tuple[Prevalence, Prevalence] | None:
+    """Return how common the level is in control and treatment, where its patients are counted."""
+    if follows_randomisation(record, item.where) or not (item.adjusted or item.estimate):
+        return None
+    return counted_prevalences(record, item.where)
 
 
 def _difference_p(control: Prevalence, treatment: Prevalence) -> float:
