@@ -60,8 +60,8 @@ def prior_cost(runs: int) -> list[Line]:
     from secondlook.data.reconstruction import reconstruct
     from secondlook.inference import Options
     from secondlook.inference.fitting import _moved, _sampled
-    from secondlook.inference.sampling import compile_model
     from secondlook.inference.imputations import Imputations
+    from secondlook.inference.sampling import compile_model
     from secondlook.inference.tasks import piecewise_task
     from secondlook.models.priors import named_prior
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from ..data import ARMS, Record
 from ..data.audit import VERDICTS
 from ..data.describe import Section, TrialSummary
+from ..models.imbalance import FORMS, estimate_label
 from .terminal import console
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ def findings_of(findings: pd.DataFrame, verdict: str) -> None:
 
 PROBABILITIES = ("P(benefit)", "P(HR <{benefit_threshold:.2f})", "P(HR >{harm_threshold:.2f})")
 NOT_PROPORTIONAL = "nonproportional"
+ADJUSTED = "imbalance"
+PRIMARY_FORM = next(iter(FORMS))
 EVERYBODY = "overall"
 
 
@@ -203,6 +206,7 @@ def reanalysis(result: Reanalysis, directory: Path) -> None:
     """Print what a reanalysis found: the headline, then what it rests on."""
     _title(result)
     _overall(result)
+    _imbalance(result)
     _landmarks(result)
     _subgroups(result)
     _overall_comparison(result)
@@ -216,6 +220,7 @@ def fit(result: Reanalysis, directory: Path) -> None:
     """Print what one fit found."""
     _title(result)
     _overall(result)
+    _imbalance(result)
     _landmarks(result)
     _subgroups(result)
     _gate(result.diagnostics)
@@ -251,10 +256,12 @@ def _rows(frame: pd.DataFrame) -> Iterable[pd.Series]:
 
 
 def _overall_rows(estimates: pd.DataFrame) -> pd.DataFrame:
-    """Return the overall hazard ratio of every model under every prior."""
+    """Return the overall hazard ratio of every model under every prior; of the adjusted ones the primary form."""
     one_for_all_times = estimates["estimand"].eq("hazard_ratio") & estimates["time"].isna()
     ratio = one_for_all_times | estimates["estimand"].eq("average_hazard_ratio")
-    return estimates[ratio & estimates["subgroup"].eq(EVERYBODY) & estimates["partition"].eq("")]
+    primary = estimates["model"].ne(ADJUSTED) | estimates["label"].eq(estimate_label(PRIMARY_FORM))
+    rows = estimates[primary & ratio & estimates["subgroup"].eq(EVERYBODY) & estimates["partition"].eq("")]
+    return rows.iloc[pd.factorize(rows["model"])[0].argsort(kind="stable")]
 
 
 def _overall(result: Reanalysis) -> None:
@@ -270,6 +277,8 @@ def _overall(result: Reanalysis) -> None:
 
 
 def _model(row: pd.Series) -> str:
+    if row["model"] == ADJUSTED:
+        return f"{ADJUSTED} ({PRIMARY_FORM})"
     average = row["estimand"] == "average_hazard_ratio"
     return f"{row['model']} (average up to {row['time']:g})" if average else str(row["model"])
 
@@ -278,6 +287,38 @@ def _without_repeats(cells: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     """Return rows with the first cell empty where it repeats the one above."""
     before = ["", *(row[0] for row in cells)]
     return [("", *row[1:]) if row[0] == last else row for row, last in zip(cells, before, strict=False)]
+
+
+def _imbalance(result: Reanalysis) -> None:
+    """Print what each factor's imbalance accounts for, then the adjusted hazard ratios."""
+    estimates, terms = result.estimates, result.imbalance
+    adjusted = estimates[estimates["model"].eq(ADJUSTED)]
+    if adjusted.empty or terms.empty:
+        return
+    heading("Imbalance between the arms: by how much it moves the log hazard ratio")
+    columns = ("Factor", "Control", "Treatment", "Adjusted hazard ratio", *(f"Shift, {form}" for form in FORMS))
+    by_form = [terms[terms["form"].eq(form)] for form in FORMS]
+    rows = [_term(*parts) for parts in zip(*map(_rows, by_form), strict=True)]
+    table(columns, [*rows, ("Together", "", "", "", *(f"{one['shift'].sum():.3f}" for one in by_form))])
+    chosen = _first_prior(adjusted)
+    heading(
+        f"Overall hazard ratio adjusted for these factors, under the {chosen['prior'].iloc[0]} prior on the crude one"
+    )
+    cells = [(row["label"], _ratio(row), *_probabilities(row)) for row in _rows(chosen)]
+    table(("Estimate", "Hazard ratio", *_probability_columns(result)), cells, right=_probability_columns(result))
+    paragraph(
+        "Conditional on these factors, with coefficients of the same trial: a correction of the crude effect, not "
+        "what a model of treatment and factors together would give, as hazard ratios are not collapsible. How the "
+        "coefficients are correlated is not printed; 0 is supposed where nothing else is said."
+    )
+
+
+def _term(first: pd.Series, *others: pd.Series) -> tuple[str, ...]:
+    """Return a factor's line: the first form's shift with its interval, the others' without."""
+    ratio = with_interval(first["hazard_ratio"], first["lower"], first["upper"])
+    shares = (f"{100 * first[arm]:.1f}%" for arm in ARMS)
+    shift = with_interval(first["shift"], first["shift_lower"], first["shift_upper"], digits=3)
+    return (str(first["label"]), *shares, ratio, shift, *(f"{row['shift']:.3f}" for row in others))
 
 
 def _landmarks(result: Reanalysis) -> None:
@@ -422,7 +463,8 @@ def _gate(diagnostics: pd.DataFrame) -> None:
     worst = f"worst R-hat {rhat:.3f}, most divergences {divergences}"
     fits = ["model", "shrinkage", "prior"]
     if failed.empty:
-        number = len(diagnostics.drop_duplicates(["model", "prior"]))
+        fitted = diagnostics[diagnostics["model"].ne(ADJUSTED)]  # the adjusted effect is derived from a fit
+        number = len(fitted.drop_duplicates(["model", "prior"]))
         paragraph(f"Passed: all {number} posteriors ({worst}).")
         return
     paragraph(f"FAILED ({worst}). Do not rely on:")
@@ -444,6 +486,7 @@ _FILES = {
     "comparison.csv": "published, Cox and posterior hazard ratios",
     "diagnostics.csv": "convergence by quantity and imputation",
     "audit.csv": "every check of the published numbers",
+    "imbalance.csv": "what each prognostic factor's imbalance accounts for",
     "reconstruction.csv": "published numbers and what the rebuilt data make of them",
     "posterior": "posterior draws (ArviZ, netCDF)",
     "figures": "figures (PNG and SVG)",

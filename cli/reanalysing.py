@@ -9,7 +9,6 @@ from cyclopts import Parameter
 
 from .. import inference
 from ..data import load_record
-from ..data.errors import input_error
 from ..inference.merging import check_same_record, merge
 from ..inference.storage import replacing, write
 from . import printing
@@ -17,8 +16,6 @@ from .auditing import MF07_01
 from .main import DONE, FAILED_DIAGNOSTICS
 from .options import Shared, checked_options
 from .terminal import Progress
-
-SHRINKAGE = ("half-normal",)
 
 
 def reanalyse(trial: str = MF07_01, /, *, out: Path | None = None, shared: Shared | None = None) -> int:
@@ -73,25 +70,23 @@ def fit(
     out
         Directory to write to: a new one, or results of the same record.
     model
-        piecewise (one hazard ratio), nonproportional (a hazard ratio that changes over time) or effects
-        (the printed hazard ratios, shrunken towards each other).
+        piecewise (one hazard ratio), nonproportional (a hazard ratio that changes over time), subgroups (strata
+        with effects shrunken towards each other) or effects (the printed hazard ratios, shrunken likewise).
     prior
         Prior on the overall log hazard ratio: weak, vague, sceptical, enthusiastic, pessimistic, or MEAN,SD.
     partition
-        For effects: only this partition's rows.
+        For subgroups and effects: only this partition. Default: all that the record has.
     shrinkage
-        For effects: how subgroups are shrunken; half-normal is the only form yet.
+        For subgroups: half-normal, half-student-t, horseshoe, none or pooled.
     tau_scale
-        For effects: scale of the half-normal prior on the SD between subgroups.
+        For subgroups and effects: scale of the prior on the SD of log hazard ratios between subgroups.
     """
     given = shared or Shared()
     options = checked_options(given, tau_scale)
-    if shrinkage not in SHRINKAGE:
-        raise input_error("--shrinkage", "", shrinkage, f"not available; give {' or '.join(SHRINKAGE)}")
     record = load_record(trial)
     with Progress(given.quiet) as progress, replacing(out, keep=True) as staged:
         check_same_record(staged, record, out)
-        reanalysis = inference.fit(record, model, prior, partition, options, progress)
+        reanalysis = inference.fit(record, model, prior, partition, shrinkage, options, progress)
         merge(reanalysis, staged)
     printing.fit(reanalysis, out)
     return DONE if reanalysis.passed else FAILED_DIAGNOSTICS

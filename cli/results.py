@@ -33,7 +33,7 @@ def plot(directory: Path, kind: str, /, *, width: float = WIDTH_MM) -> None:
     directory
         Directory that 'reanalyse' or 'fit' wrote.
     kind
-        forest, survival, hazard-ratio, priors or diagnostics; or all.
+        forest, survival, hazard-ratio, priors, imbalance or diagnostics; or all.
     width
         Printed width in millimetres.
     """

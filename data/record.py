@@ -45,6 +45,7 @@ class References:
     rows: tuple[str, ...] = ()
     partitions: tuple[str, ...] = ()
     boxes: tuple[str, ...] = ()
+    characteristics: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> References:
@@ -68,6 +69,7 @@ class References:
             rows=labels(raw.get("hazard_ratio")),
             partitions=tuple(table(raw.get("partitions"))),
             boxes=labels(raw.get("flow")),
+            characteristics=labels(raw.get("baseline")),
         )
 
 
@@ -331,18 +333,25 @@ class AtRisk(Item):
 
 
 class Cut(Table):
-    """Where a continuous variable is cut into two levels: below, and at or above.
+    """Where a measured characteristic is cut in two: the label of its baseline row, with mean and SD, and the cut."""
 
-    ``baseline`` is the label of the baseline row with the variable's mean and SD, from which the share below follows
-    when no count of it is printed.
-    """
+    row: Text
+    below: AnyNumber
 
-    baseline: Text
-    at: AnyNumber
+    @field_validator("row")
+    @classmethod
+    def _printed_row(cls, row: str, info: ValidationInfo) -> str:
+        labels = _references(info).characteristics
+        if row not in labels:
+            raise ValueError(f"no baseline row is labelled {row!r}; labels are {', '.join(labels) or 'none'}")
+        return row
 
 
 class Factor(Table):
-    """A factor that divides the patients; ``known`` counts those whose level is known, when not all."""
+    """A factor that divides the patients; ``known`` counts those whose level is known, when not all.
+
+    With ``cut``, the first of two levels holds the patients below a value of a measured characteristic.
+    """
 
     label: Text
     levels: Annotated[tuple[Text, ...], Field(min_length=2)]
@@ -361,9 +370,9 @@ class Factor(Table):
         return levels
 
     @model_validator(mode="after")
-    def _two_sides(self) -> Self:
+    def _cut_in_two(self) -> Self:
         if self.cut is not None and len(self.levels) != 2:
-            raise ValueError(f"cut: makes two levels, below and above; {len(self.levels)} are declared")
+            raise ValueError(f"a factor with a cut has two levels, below it first; {len(self.levels)} are given")
         return self
 
     @model_validator(mode="after")
@@ -625,7 +634,13 @@ class Record(Table):
         landmarks = [
             ("survival", f"{item.where.key} of {item.arm} at {item.time:g}") for item in self.survival if item.use
         ]
-        if twice := [f"{name} of {what}" for (name, what), times in Counter(ratios + landmarks).items() if times > 1]:
+        adjusted = [
+            ("adjusted prognostic hazard ratio", item.where.key)
+            for item in self.prognostic
+            if item.use and item.adjusted and item.adjusted.use
+        ]
+        printed = Counter(ratios + landmarks + adjusted)
+        if twice := [f"{name} of {what}" for (name, what), times in printed.items() if times > 1]:
             raise ValueError(f"given twice: {'; '.join(twice)}; mark all but one with use = false")
         return self
 

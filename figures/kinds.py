@@ -12,6 +12,7 @@ from ..inference import Reanalysis
 from .diagnostics import diagnostics
 from .forest import forest
 from .hazard_ratio import hazard_ratio
+from .imbalance import imbalance
 from .priors import priors
 from .style import WIDE, styled
 from .survival import survival
@@ -23,6 +24,7 @@ KINDS: Mapping[str, Draw] = {
     "survival": survival,
     "hazard-ratio": hazard_ratio,
     "priors": priors,
+    "imbalance": imbalance,
     "diagnostics": diagnostics,
 }
 NARROWEST, WIDEST = 80.0, 400.0

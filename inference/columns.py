@@ -35,6 +35,10 @@ DIAGNOSTICS = (
     *("trial", "model", "shrinkage", "prior", "partition", "imputation", "quantity", "rhat", "ess_bulk", "ess_tail"),
     *("mcse", "divergences", "bfmi_min", "rerun", "passed"),
 )
+IMBALANCE = (
+    *("trial", "label", "subgroup", "form", "control", "treatment", "hazard_ratio", "lower", "upper"),
+    *("shift", "shift_lower", "shift_upper"),
+)
 
 
 def arranged(frame: pd.DataFrame, columns: tuple[str, ...], **constants: str) -> pd.DataFrame:

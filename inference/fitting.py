@@ -43,8 +43,8 @@ class Task:
     data
         Function of an imputation's number; returns its model data.
     quantities
-        Function of a posterior with dimensions ``(chain, draw, ...)``; returns quantities with their draws, shape
-        ``(chain, draw)``.
+        Function of a posterior with dimensions ``(chain, draw, ...)`` and the number of its ``imputation`` as a
+        coordinate; returns quantities with their draws, shape ``(chain, draw)``.
     overall
         Name of the parameter that has the prior; its dimensions beyond chain and draw are independent parts.
     imputed
@@ -140,8 +140,12 @@ class Result:
     def estimates(self, options: Options) -> list[dict[str, object]]:
         """Return one row per reported quantity, with what identifies the fit."""
         rows = estimate_rows(self.draws, self.diagnostics, options)
-        fit = {"model": self.fit.model, "prior": self.fit.prior.name}
-        return [row | fit | {"shrinkage": name} for row, name in zip(rows, self._shrinkage(), strict=True)]
+        fits = zip(self._own("model"), self._own("shrinkage"), strict=True)
+        prior = self.fit.prior.name
+        return [
+            row | {"model": model, "shrinkage": shrinkage, "prior": prior}
+            for row, (model, shrinkage) in zip(rows, fits, strict=True)
+        ]
 
     def diagnostic_rows(self) -> pd.DataFrame:
         """Return one row per imputation and reported quantity."""
@@ -167,14 +171,15 @@ class Result:
             {name: np.repeat(values, quantities) for name, values in by_imputation.items()}
             | {name: values.ravel() for name, values in each.items()}
             | {"quantity": np.tile([quantity.name for quantity in self.draws.quantities], imputations)}
-            | {"shrinkage": np.tile(self._shrinkage(), imputations)}
+            | {name: np.tile(self._own(name), imputations) for name in ("model", "shrinkage")}
             | {"partition": np.tile([quantity.partition for quantity in self.draws.quantities], imputations)}
-            | {"passed": passed.ravel(), "model": self.fit.model, "prior": self.fit.prior.name}
+            | {"passed": passed.ravel(), "prior": self.fit.prior.name}
         )
 
-    def _shrinkage(self) -> list[str]:
-        own = (quantity.shrinkage for quantity in self.draws.quantities)
-        return [self.fit.shrinkage if name is None else name for name in own]
+    def _own(self, name: str) -> list[str]:
+        """Return each quantity's model or shrinkage: its own, else the fit's."""
+        own = (getattr(quantity, name) for quantity in self.draws.quantities)
+        return [getattr(self.fit, name) if value is None else value for value in own]
 
 
 @dataclass(frozen=True)
@@ -264,7 +269,7 @@ def _sampled_once(
 ) -> _Sampled:
     data = {**task.data(imputation), "prior": prior.padded()}
     posterior, stats = sample(compiled, data, options, imputation, settings)
-    posterior = posterior.drop_vars(task.absent)
+    posterior = posterior.drop_vars(task.absent).assign_coords(imputation=imputation)
     quantities, values = zip(*task.quantities(posterior), strict=True)
     draws = Draws(quantities, np.stack(values)[None])
     return _Sampled(posterior, stats, draws, diagnose(draws, stats.expand_dims("imputation")), rerun=False)

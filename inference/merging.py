@@ -24,6 +24,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "estimates": ("source", "endpoint", *_FIT, "subgroup", "reference", "label", "estimand", "time"),
     "comparison": (*_FIT, "subgroup"),
     "reconstruction": ("partition",),
+    "imbalance": ("trial",),
     "diagnostics": _FIT,  # a fit's diagnostics belong together: it may have had more imputations before
 }
 
@@ -61,8 +62,8 @@ def check_same_record(directory: Path, record: Record, name: str | Path = "") ->
 def merge(reanalysis: Reanalysis, directory: Path) -> None:
     """Add a reanalysis to an existing directory, which may hold results of the same record.
 
-    Rows with the same key are replaced, others kept, in their order; so are posteriors, by name. Audit and table are
-    those of the new run, where it has a table.
+    Rows with the same key are replaced, others kept, in their order; so are posteriors, by name. Audit, table, fit
+    sheet and imbalance are those of the new run, where it has them.
 
     Parameters
     ----------

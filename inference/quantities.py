@@ -30,8 +30,10 @@ class Quantity:
         Landmark, where there is one.
     subgroup, partition
         Whom it is about, by key.
-    shrinkage
-        Shrinkage, where it differs from the fit's.
+    shrinkage, model
+        Shrinkage and model, where they differ from the fit's.
+    variant
+        Which of several versions of one estimand, such as ``first order``.
     part
         Which of the model's independent parts it comes from.
     """
@@ -43,13 +45,15 @@ class Quantity:
     partition: str = ""
     shrinkage: str | None = None
     part: int = 0
+    model: str | None = None
+    variant: str = ""
 
     @property
     def name(self) -> str:
-        """The estimand with its time and subgroup, such as ``survival_difference 36``."""
+        """The estimand with its time, subgroup and variant, such as ``survival_difference 36``."""
         time = None if self.time is None else f"{self.time:g}"
         subgroup = None if self.subgroup == "overall" else self.subgroup
-        return " ".join(part for part in (self.estimand, time, subgroup) if part)
+        return " ".join(part for part in (self.estimand, time, subgroup, self.variant) if part)
 
     @property
     def is_ratio(self) -> bool:

@@ -14,12 +14,14 @@ import xarray as xr
 from ..data import InputError, Record, load_record
 from ..data.audit import audit, findings_frame
 from ..data.errors import input_error
+from ..data.imbalance import imbalance_terms
 from ..data.reconstruction import FIT_SHEET_COLUMNS, Target, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
 from . import columns
 from .columns import arranged
 from .comparison import comparison_rows
 from .fitting import Fit, Result, Task, fit_tasks
+from .imbalance import adjusting, imbalance_rows
 from .imputations import Imputations
 from .options import Options
 from .tasks import (
@@ -36,6 +38,7 @@ from .versions import run_facts
 Notify = Callable[[str], None]
 WITHHELD_IMPUTATIONS = 5
 REPORTED_SHRINKAGES = (PRIMARY_SHRINKAGE, "none")  # shrunken beside raw
+ADJUSTED_MODEL = "piecewise"
 
 
 def _silent(_: str) -> None:
@@ -59,6 +62,8 @@ class Reanalysis:
         Tables with the columns of the files of the same names.
     run
         Versions, options, hashes and notes: the contents of ``run.json``.
+    imbalance
+        Table with the columns of ``imbalance.csv``; without rows where nothing was adjusted.
     """
 
     record: Record
@@ -70,6 +75,7 @@ class Reanalysis:
     audit: pd.DataFrame
     reconstruction: pd.DataFrame
     run: Mapping[str, Any] = field(repr=False)
+    imbalance: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(columns.IMBALANCE)))
 
     @property
     def table(self) -> xr.Dataset | None:
@@ -197,6 +203,7 @@ def analyse(
     if partition and partition not in sources and "subgroups" in models:
         raise input_error(record.id, "", None, "; ".join(notes))
     tasks = _tasks(record, models, partition, shrinkages, sources, landmarks, options)
+    tasks = [_adjusted(task, record, options, notes) for task in tasks]
     if not tasks:
         raise input_error(record.id, "", None, "; ".join(notes) or "prints no effect with an interval")
     results = fit_tasks(tasks, chosen, options, notify)
@@ -226,9 +233,7 @@ def _divisions(record: Record, models: Sequence[str], partition: str | None) -> 
     return [*whole, *([partition] if partition else known)] if "subgroups" in models else whole
 
 
-def tables_of(
-    record: Record, partitions: Sequence[str], options: Options, notes: Notes
-) -> dict[str, Imputations]:
+def tables_of(record: Record, partitions: Sequence[str], options: Options, notes: Notes) -> dict[str, Imputations]:
     """Return a trial's tables by partition; one that the record does not print enough for is left out, with a note.
 
     Parameters
@@ -242,7 +247,7 @@ def tables_of(
     notes
         Where notes go.
     """
-    found = {}
+    found: dict[str, Imputations] = {}
     for partition in partitions:
         about = f"{record.id} by {partition}" if partition else record.id
         notes.progress(f"rebuilding survival of {about} from published numbers")
@@ -284,6 +289,16 @@ def _tasks(
     return [*tasks, effects] if effects else tasks
 
 
+def _adjusted(task: Task, record: Record, options: Options, notes: Notes) -> Task:
+    """Let the proportional model of the whole trial report the effect adjusted for imbalance too."""
+    if task.model != ADJUSTED_MODEL:
+        return task
+    terms, left_out = imbalance_terms(record)
+    for note in left_out:
+        notes.add(note)
+    return adjusting(task, terms, options)
+
+
 def _collected(
     record: Record,
     results: Sequence[Result],
@@ -319,7 +334,13 @@ def _collected(
         findings_frame(record, audit(record)),
         pd.concat(sheets, ignore_index=True),
         run_facts(record, options, resolved, notes),
+        arranged(_imbalance(record, results, options), columns.IMBALANCE, trial=record.id),
     )
+
+
+def _imbalance(record: Record, results: Sequence[Result], options: Options) -> pd.DataFrame:
+    adjusted = any(result.fit.model == ADJUSTED_MODEL for result in results)
+    return imbalance_rows(imbalance_terms(record)[0] if adjusted else (), options)
 
 
 def _withheld(record: Record, rebuilt: bool, options: Options) -> float | None:

@@ -24,7 +24,7 @@ from .fitting import Fit
 if TYPE_CHECKING:
     from .reanalysis import Reanalysis
 
-TABLES = ("estimates", "comparison", "diagnostics", "audit", "reconstruction")
+TABLES = ("estimates", "comparison", "diagnostics", "audit", "reconstruction", "imbalance")
 RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table", "posterior"
 ENGINE: Final = "netcdf4"
 

@@ -13,15 +13,17 @@ from ..data import Record
 from ..data.cohort import MONTHS
 from ..data.effect_sets import EffectSet, effect_sets
 from ..data.errors import input_error
+from ..data.subgroup import parse_key
 from ..data.table import edges, interval_edges, regroup
 from ..models.priors import Prior
 from .fitting import Data, Task, Values
 from .imputations import Imputations
 from .options import Options
 from .quantities import Quantity, curve_quantities, curves_of, ratio_quantities
+from .standardised import partition_subgroups, standardised_quantities
 
 PIECEWISE_MODELS = ("piecewise", "nonproportional")
-MODELS = (*PIECEWISE_MODELS, "effects")
+MODELS = (*PIECEWISE_MODELS, "subgroups", "effects")
 OF_NONPROPORTIONAL = ("omega", "omega_steps", "omega_step_sd", "omega_unit_sd")
 INTERVAL_MONTHS = 6.0
 PRIMARY_SHRINKAGE = "half-normal"
@@ -142,10 +144,53 @@ def subgroup_tasks(
     strata = {name: source for name, source in sources.items() if name}
     most = max((source.tables.sizes["stratum"] for source in strata.values()), default=0)
     return [
-        _subgroup_task(record, source, partition, shrinkage, bounds, most, landmarks, options)
-        for shrinkage in shrinkages
+        _subgroup_task(record, source, partition, shrinkage, bounds, most, landmarks, options, primary_only=place > 0)
+        for place, shrinkage in enumerate(shrinkages)
         for partition, source in strata.items()
     ]
+
+
+def _subgroup_task(
+    record: Record,
+    source: Imputations,
+    partition: str,
+    shrinkage: str,
+    bounds: NDArray[np.float64],
+    most_strata: int,
+    landmarks: Sequence[float],
+    options: Options,
+    *,
+    primary_only: bool,
+) -> Task:
+    from ..models.subgroups import WITH_TAU, log_time, subgroup_data, subgroups
+
+    form = {"shrinkage": shrinkage, "tau_scale": options.tau_scale, "strata": most_strata}
+    strata = [parse_key(str(key)) for key in source.tables.stratum.to_numpy()]
+    reported = partition_subgroups(record, partition, strata)
+
+    def table(imputation: int) -> xr.Dataset:
+        return regroup(source.table(imputation), bounds)
+
+    def quantities(posterior: xr.Dataset) -> Values:
+        chosen = table(int(posterior["imputation"])).isel(imputation=0)
+        covariate = log_time(chosen, chosen.deaths.sum(("stratum", "arm")).to_numpy())
+        patients = chosen.patients.sum("arm").to_numpy()
+        return standardised_quantities(posterior, covariate, bounds, patients, reported, partition, landmarks)
+
+    return Task(
+        model="subgroups",
+        shrinkage=shrinkage,
+        partition=partition,
+        build=lambda prior: subgroups(table(0), prior, **form),
+        data=lambda imputation: subgroup_data(table(imputation), 0, **form),
+        quantities=quantities,
+        overall="beta",
+        imputed=source.imputed,
+        edges=tuple(map(float, bounds)),
+        graph="subgroups",
+        absent=() if shrinkage in WITH_TAU else ("tau",),
+        primary_only=primary_only,
+    )
 
 
 def effects_task(record: Record, options: Options, partition: str | None = None) -> Task | None:

@@ -19,8 +19,8 @@ log time ``u``, both summing to zero weighted by patients. ``delta`` are the str
 
 All of them, and partitions filled up to one number of strata, are one graph: what differs is data. Geometry:
 everything is non-centred, and ``tau`` may have either sign, as only its size matters: no wall at 0. ``lambda`` is
-half-t of 3 degrees of freedom instead of half-Cauchy, whose tails made the sampler diverge now and then; the slab hides
-the difference.
+half-t of 3 degrees of freedom instead of half-Cauchy, whose tails made the sampler diverge now and then; the slab
+hides the difference.
 
 Sources: Gelman 2006, Bayesian Anal 1:515 (half-t scales); Piironen and Vehtari 2017, Electron J Stat 11:5018
 (regularised horseshoe); Jones et al. 2011, Clin Trials 8:129 (shrunken subgroup effects).

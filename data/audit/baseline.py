@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, gammaln, ndtr, stdtr
 
+from ..prevalence import Prevalence, counted_prevalences, follows_randomisation
 from ..printed import Printed
 from ..record import ARMS, ArmId, Baseline, Cell, Prognostic, Record
 from .counts import denominators
@@ -144,40 +145,34 @@ def imbalance(record: Record) -> Iterator[Finding]:
     The check speaks up when the least p-value is below 5% among all prognostic factors (Bonferroni); it then names
     every factor below 10%.
     """
-    found = [(item, *known) for item in record.prognostic if item.use and (known := _prevalence(record, item))]
+    found = [
+        (item, *counted, _difference_p(*counted))
+        for item in record.prognostic
+        if item.use and (counted := _counted(record, item))
+    ]
     notable = bool(found) and min(p for *_, p in found) * len(found) < SIGNIFICANCE
-    for item, counts, sizes, p in found:
-        control, treatment = (count / size for count, size in zip(counts, sizes, strict=True))
+    for item, control, treatment, p in found:
         ratio = item.adjusted.estimate if item.adjusted else item.estimate
-        assert ratio is not None  # _prevalence's condition
-        shift = math.log(ratio.value) * (treatment - control)
+        assert ratio is not None  # _counted's condition
+        shift = math.log(ratio.value) * (treatment.share - control.share)
         side = "towards benefit" if shift < 0 else "against benefit"
         text = (
-            f"{treatment:.1%} against {control:.1%} (treatment, control), p = {p:.2g}; with hazard ratio {ratio} it "
-            f"moves log HR by {shift:+.3f}, {side}"
+            f"{treatment.share:.1%} against {control.share:.1%} (treatment, control), p = {p:.2g}; "
+            f"with hazard ratio {ratio} it moves log HR by {shift:+.3f}, {side}"
         )
         verdict: Verdict = "note" if notable and p < NAMED else "ok"
         name = item.label or item.where.key
         yield Finding("baseline imbalance", verdict, name, "", shift, None, None, text, item.source)
 
 
-def _prevalence(record: Record, item: Prognostic) -> tuple[list[int], list[int], float] | None:
-    """Return counts and known patients by arm, control first, and the p-value of their difference."""
-    post = [record.factors[name].post_randomisation for name in item.where.factors]
-    if any(post) or not (item.adjusted or item.estimate):
+def _counted(record: Record, item: Prognostic) -> tuple[Prevalence, Prevalence] | None:
+    """Return how common the level is in control and treatment, where its patients are counted."""
+    if follows_randomisation(record, item.where) or not (item.adjusted or item.estimate):
         return None
-    counts = {count.arm: count.n for count in record.patients_count if count.use and count.where == item.where}
-    sizes = [_known(record, item, arm) for arm in ARMS]
-    known = [size for size in sizes if size is not None]
-    if len(counts) < len(ARMS) or len(known) < len(ARMS):
-        return None
-    numbers = [counts[arm] for arm in ARMS]
-    first, second = (count / size for count, size in zip(numbers, known, strict=True))
-    share = sum(numbers) / sum(known)
-    error = math.sqrt(share * (1 - share) * sum(1 / size for size in known))
-    return numbers, known, float(2 * ndtr(-abs(first - second) / error)) if error else 1.0
+    return counted_prevalences(record, item.where)
 
 
-def _known(record: Record, item: Prognostic, arm: ArmId) -> int | None:
-    known = [record.factors[name].known.get(arm) for name in item.where.factors]
-    return min((size for size in known if size), default=record.arm(arm).patients)
+def _difference_p(control: Prevalence, treatment: Prevalence) -> float:
+    share = (control.share * control.known + treatment.share * treatment.known) / (control.known + treatment.known)
+    error = math.sqrt(share * (1 - share) * (1 / control.known + 1 / treatment.known))
+    return float(2 * ndtr(-abs(control.share - treatment.share) / error)) if error else 1.0

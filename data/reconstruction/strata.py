@@ -9,16 +9,15 @@ printed.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from ..errors import InputError, Problem, input_error
+from ..prevalence import counted_prevalences, prevalences
 from ..record import ARMS, ArmId, Baseline, Partition, PatientsCount, Record
 from ..subgroup import OVERALL, Subgroup
 from .unknowns import Cells
@@ -172,7 +171,7 @@ def strata_of(record: Record, name: str, sizes: tuple[int, int], crude_median: f
     """
     partition = record.all_partitions[name]
     subgroups = crossed(record, partition.factors)
-    if cut := _cut_share(record, partition):
+    if cut := _cut_share(record, partition, subgroups):
         share, spread = cut
         expected = np.stack([share, 1 - share]) * np.array(sizes)
         note = f"{name}: how many patients lie on each side follows from mean and SD only, and varies"
@@ -200,25 +199,23 @@ def _range(numbers: tuple[int, int]) -> str:
     return str(most) if least == most else f"{least} to {most}"
 
 
-def _cut_share(record: Record, partition: Partition) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return the share below a factor's cut by arm, and the SD of its logit, from mean and SD.
+def _cut_share(
+    record: Record, partition: Partition, subgroups: Sequence[Subgroup]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return the share below a factor's cut by arm, and the SD of its logit, where patients are not counted.
 
-    The normal share's standard error is the binomial one: as wide as if mean and SD told the share and nothing about
-    the shape, of which they tell little.
+    The share's standard error is the binomial one: as wide as if mean and SD told the share and nothing about the
+    shape, of which they tell little.
     """
-    factor = record.factors[partition.factors[0]]
-    if len(partition.factors) > 1 or factor.cut is None:
+    (name, *more) = partition.factors
+    if more or record.factors[name].cut is None or counted_prevalences(record, subgroups[0]):
         return None
-    rows = [row for row in record.baseline if row.label == factor.cut.baseline and row.use]
-    shares, sds = np.empty(2), np.empty(2)
-    for arm, name in enumerate(ARMS):
-        cell, patients = getattr(rows[0], name) if rows else None, record.arm(name).patients
-        if cell is None or cell.mean is None or cell.sd is None or not patients:
-            allowed = f"needs a baseline row {factor.cut.baseline!r} with mean and sd of both arms"
-            raise input_error(record.id, f"factors.{partition.factors[0]}.cut", None, allowed)
-        shares[arm] = ndtr((factor.cut.at.value - cell.mean.value) / cell.sd.value)
-        sds[arm] = 1 / math.sqrt(patients * shares[arm] * (1 - shares[arm]))
-    return shares, sds
+    arms = prevalences(record, subgroups[0])
+    if arms is None:
+        allowed = "needs a baseline row with mean and sd of both arms, or counts of patients"
+        raise input_error(record.id, f"factors.{name}.cut", None, allowed)
+    shares = np.array([arm.share for arm in arms])
+    return shares, 1 / np.sqrt(np.array([arm.known for arm in arms]) * shares * (1 - shares))
 
 
 def _margins(

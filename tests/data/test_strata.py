@@ -1,6 +1,5 @@
 """Strata of partitions: sizes by linear algebra, unknown levels, cuts, and what is refused."""
 
-import copy
 
 import numpy as np
 import pytest
@@ -139,15 +138,12 @@ def test_patients_in_no_level(missing, fine):
         )
 
 
-def test_a_cut_needs_the_baseline_row_it_names():
+def test_a_cut_needs_means_or_counts():
     raw = raw_record()
-    raw["factors"]["age"] = {
-        "label": "Age",
-        "levels": ["below 55", "55 or older"],
-        "cut": {"baseline": "Age", "at": 55},
-    }
+    raw["baseline"] = [{"label": "Age", "control": {"mean": "51.5", "sd": "13.6"}, "treatment": {"median": "50"}}]
+    raw["factors"]["age"] = {"label": "Age", "levels": ["below 55", "55 or older"], "cut": {"row": "Age", "below": 55}}
     raw["partitions"]["age"] = {"label": "Age", "factors": ["age"]}
-    assert "factors.age.cut: needs a baseline row 'Age' with mean and sd of both arms" in refused(raw, "age")
-    raw["factors"]["age"]["levels"] = ["a", "b", "c"]
-    with pytest.raises(InputError, match="makes two levels, below and above; 3 are declared"):
-        parse_record(copy.deepcopy(raw))
+    assert "factors.age.cut: needs a baseline row with mean and sd of both arms" in refused(raw, "age")
+    counts = {"control": 64, "treatment": 55}
+    raw["patients_count"] += [{"arm": arm, "where": {"age": "below 55"}, "n": n} for arm, n in counts.items()]
+    np.testing.assert_allclose(strata(raw, "age").expected, [[64, 55], [36, 45]])
