@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import xarray as xr
@@ -34,6 +35,8 @@ class Quantity:
         Shrinkage, where it differs from the fit's.
     part
         Which of the model's independent parts it comes from.
+    reference
+        The other subgroup of a contrast, by key.
     """
 
     estimand: str
@@ -43,6 +46,7 @@ class Quantity:
     partition: str = ""
     shrinkage: str | None = None
     part: int = 0
+    reference: str = ""
 
     @property
     def name(self) -> str:
@@ -55,6 +59,11 @@ class Quantity:
     def is_ratio(self) -> bool:
         """Whether it is a hazard ratio, below 1 where treatment is better."""
         return self.estimand in RATIOS
+
+    @property
+    def is_contrast(self) -> bool:
+        """Whether it is a ratio of hazard ratios, below 1 where the subgroup benefits more than its reference."""
+        return self.estimand == "ratio_of_hazard_ratios"
 
     @property
     def is_difference(self) -> bool:
@@ -76,6 +85,22 @@ class Draws:
 
     quantities: tuple[Quantity, ...]
     values: Array
+
+
+class SurvivalCurves(Protocol):
+    """Survival of both arms (0 control, 1 treatment), of one group of patients or of several."""
+
+    def survival(self, arm: int, time: float) -> Array:
+        """Return survival at ``time``."""
+        ...
+
+    def rmst(self, arm: int, time: float) -> Array:
+        """Return restricted mean survival time."""
+        ...
+
+    def median(self, arm: int) -> Array:
+        """Return median survival; infinite where it is not reached."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -148,7 +173,7 @@ def curves_of(posterior: xr.Dataset, edges: Array) -> Curves:
     return Curves(edges, (np.exp(alpha.to_numpy()), np.exp(treatment.to_numpy())))
 
 
-def curve_quantities(curves: Curves, landmarks: Sequence[float]) -> list[tuple[Quantity, Array]]:
+def curve_quantities(curves: SurvivalCurves, landmarks: Sequence[float]) -> list[tuple[Quantity, Array]]:
     """Return survival, RMST and medians by arm and their differences.
 
     Parameters
