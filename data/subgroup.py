@@ -55,6 +55,21 @@ class Subgroup:
         ours = dict(self.restrictions)
         return all(factor in ours and set(ours[factor]) <= set(levels) for factor, levels in other.restrictions)
 
+    def complement(self, factors: Mapping[str, Sequence[str]]) -> Subgroup | None:
+        """Return all other patients, ``None`` where they are not a product of factor levels.
+
+        They are one only if a single factor is restricted: who is not ``er=-,her2=-`` may be ``+`` in either.
+
+        Parameters
+        ----------
+        factors
+            All levels by factor.
+        """
+        if len(self.restrictions) != 1:
+            return None
+        ((factor, levels),) = self.restrictions
+        return Subgroup(((factor, tuple(level for level in factors[factor] if level not in levels)),))
+
     def __str__(self) -> str:
         return self.key
 

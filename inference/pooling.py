@@ -115,9 +115,9 @@ def estimate_rows(draws: Draws, diagnostics: Diagnostics, options: Options) -> l
 
 
 def _identity(quantity: Quantity) -> dict[str, object]:
-    names = ("partition", "subgroup", "label", "estimand")
+    names = ("partition", "subgroup", "reference", "label", "estimand")
     time = np.nan if quantity.time is None else quantity.time
-    return {name: getattr(quantity, name) for name in names} | {"time": time, "reference": ""}
+    return {name: getattr(quantity, name) for name in names} | {"time": time}
 
 
 def _summary(values: Array) -> dict[str, float]:
@@ -135,4 +135,6 @@ def _probabilities(quantity: Quantity, values: Array, options: Options) -> dict[
             "prob_meaningful": float((values < options.benefit_threshold).mean()),
             "prob_harm": float((values > options.harm_threshold).mean()),
         }
+    if quantity.is_contrast:
+        return empty | {"prob_benefit": float((values < 1).mean())}
     return empty | {"prob_benefit": float((values > 0).mean())} if quantity.is_difference else empty

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import xarray as xr
@@ -36,6 +37,8 @@ class Quantity:
         Which of several versions of one estimand, such as ``first order``.
     part
         Which of the model's independent parts it comes from.
+    reference
+        The other subgroup of a contrast, by key.
     """
 
     estimand: str
@@ -47,6 +50,7 @@ class Quantity:
     part: int = 0
     model: str | None = None
     variant: str = ""
+    reference: str = ""
 
     @property
     def name(self) -> str:
@@ -59,6 +63,11 @@ class Quantity:
     def is_ratio(self) -> bool:
         """Whether it is a hazard ratio, below 1 where treatment is better."""
         return self.estimand in RATIOS
+
+    @property
+    def is_contrast(self) -> bool:
+        """Whether it is a ratio of hazard ratios, below 1 where the subgroup benefits more than its reference."""
+        return self.estimand == "ratio_of_hazard_ratios"
 
     @property
     def is_difference(self) -> bool:
@@ -80,6 +89,22 @@ class Draws:
 
     quantities: tuple[Quantity, ...]
     values: Array
+
+
+class SurvivalCurves(Protocol):
+    """Survival of both arms (0 control, 1 treatment), of one group of patients or of several."""
+
+    def survival(self, arm: int, time: float) -> Array:
+        """Return survival at ``time``."""
+        ...
+
+    def rmst(self, arm: int, time: float) -> Array:
+        """Return restricted mean survival time."""
+        ...
+
+    def median(self, arm: int) -> Array:
+        """Return median survival; infinite where it is not reached."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -152,7 +177,7 @@ def curves_of(posterior: xr.Dataset, edges: Array) -> Curves:
     return Curves(edges, (np.exp(alpha.to_numpy()), np.exp(treatment.to_numpy())))
 
 
-def curve_quantities(curves: Curves, landmarks: Sequence[float]) -> list[tuple[Quantity, Array]]:
+def curve_quantities(curves: SurvivalCurves, landmarks: Sequence[float]) -> list[tuple[Quantity, Array]]:
     """Return survival, RMST and medians by arm and their differences.
 
     Parameters

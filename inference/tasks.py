@@ -162,9 +162,9 @@ def _subgroup_task(
     *,
     primary_only: bool,
 ) -> Task:
-    from ..models.subgroups import WITH_TAU, log_time, subgroup_data, subgroups
+    from ..models.subgroups import ShrinkageForm, log_time, subgroup_data, subgroups
 
-    form = {"shrinkage": shrinkage, "tau_scale": options.tau_scale, "strata": most_strata}
+    form = ShrinkageForm(shrinkage, options.tau_scale)
     strata = [parse_key(str(key)) for key in source.tables.stratum.to_numpy()]
     reported = partition_subgroups(record, partition, strata)
 
@@ -181,14 +181,14 @@ def _subgroup_task(
         model="subgroups",
         shrinkage=shrinkage,
         partition=partition,
-        build=lambda prior: subgroups(table(0), prior, **form),
-        data=lambda imputation: subgroup_data(table(imputation), 0, **form),
+        build=lambda prior: subgroups(table(0), prior, form, strata=most_strata),
+        data=lambda imputation: subgroup_data(table(imputation), 0, form, strata=most_strata),
         quantities=quantities,
         overall="beta",
         imputed=source.imputed,
         edges=tuple(map(float, bounds)),
         graph="subgroups",
-        absent=() if shrinkage in WITH_TAU else ("tau",),
+        absent=() if form.has_tau else ("tau",),
         primary_only=primary_only,
     )
 

@@ -28,6 +28,7 @@ Sources: Gelman 2006, Bayesian Anal 1:515 (half-t scales); Piironen and Vehtari 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,17 +49,48 @@ DEGREES_OF_FREEDOM = 3.0
 SLAB = 0.5  # the most that the horseshoe lets a log hazard ratio differ, as an SD
 UNSHRUNKEN_SD = 5.0
 SHRINKAGES = ("half-normal", "half-student-t", "horseshoe", "none", "pooled")
-WITH_TAU = SHRINKAGES[:3]
-SETTINGS = 4  # scale of tau, its fixed part, whether it is a t, whether strata have their own scales
+SETTINGS = 4
+
+
+@dataclass(frozen=True)
+class ShrinkageForm:
+    """How strata's treatment effects are shrunken towards each other.
+
+    Parameters
+    ----------
+    name
+        One of `SHRINKAGES`.
+    tau_scale
+        Scale of the prior on ``tau``, the SD of the strata's log hazard ratios.
+
+    Raises
+    ------
+    InputError
+        For an unknown name.
+    """
+
+    name: str = "half-normal"
+    tau_scale: float = TAU_SCALE
+
+    def __post_init__(self) -> None:
+        if self.name not in SHRINKAGES:
+            allowed = f"not a form of shrinkage; give one of {', '.join(SHRINKAGES)}"
+            raise input_error("--shrinkage", "", self.name, allowed)
+
+    @property
+    def has_tau(self) -> bool:
+        """Whether there is an SD between strata to estimate."""
+        return self.name in SHRINKAGES[:3]
+
+    def settings(self) -> tuple[float, float, float, float]:
+        """Return the scale of ``tau``, its fixed part, whether it is a t, and whether strata have their own scales."""
+        fixed = UNSHRUNKEN_SD if self.name == "none" else 0.0
+        scale = self.tau_scale if self.has_tau else 0.0
+        return scale, fixed, float(self.name == "half-student-t"), float(self.name == "horseshoe")
 
 
 def subgroups(
-    table: xr.Dataset,
-    prior: Prior,
-    *,
-    shrinkage: str = "half-normal",
-    tau_scale: float = TAU_SCALE,
-    strata: int | None = None,
+    table: xr.Dataset, prior: Prior, form: ShrinkageForm | None = None, *, strata: int | None = None
 ) -> pm.Model:
     """Return the hierarchical model of a survival table with strata.
 
@@ -68,19 +100,12 @@ def subgroups(
         Survival table on the model's intervals; its first imputation is the data.
     prior
         Prior on ``beta``.
-    shrinkage
-        Form of shrinkage.
-    tau_scale
-        Scale of the prior on ``tau``, the SD of the strata's log hazard ratios.
+    form
+        Form of shrinkage; half-normal by default.
     strata
         How many strata the graph has; those beyond the table's are empty.
-
-    Raises
-    ------
-    InputError
-        For an unknown form of shrinkage.
     """
-    data = subgroup_data(table, 0, shrinkage=shrinkage, tau_scale=tau_scale, strata=strata)
+    data = subgroup_data(table, 0, form or ShrinkageForm(), strata=strata)
     number, intervals = data["strata"].shape[0] - 1, data["table"].shape[1]
     coords = {"stratum": np.arange(number), "interval": np.arange(intervals), "step": np.arange(intervals - 1)}
     with pm.Model(coords=coords) as model:
@@ -121,12 +146,7 @@ def _delta(settings: Any, strata: int) -> Any:
 
 
 def subgroup_data(
-    table: xr.Dataset,
-    imputation: int,
-    *,
-    shrinkage: str = "half-normal",
-    tau_scale: float = TAU_SCALE,
-    strata: int | None = None,
+    table: xr.Dataset, imputation: int, form: ShrinkageForm, *, strata: int | None = None
 ) -> dict[str, NDArray[np.float64]]:
     """Return the model data of one imputation of a table with C strata and J intervals.
 
@@ -136,7 +156,7 @@ def subgroup_data(
         Survival table on the model's intervals.
     imputation
         Which imputation.
-    shrinkage, tau_scale, strata
+    form, strata
         See `subgroups`; ``strata`` is C below.
 
     Returns
@@ -145,16 +165,7 @@ def subgroup_data(
         ``table``, shape ``(4 C + J, J)``: deaths by arm and stratum, exposure likewise, centred log time, the walk's
         basis. ``strata``, shape ``(C + 1, max(C + 1, 4))``: weights and the matrix that makes ``delta``, and in the
         last row the settings of the shrinkage.
-
-    Raises
-    ------
-    InputError
-        For an unknown form of shrinkage.
     """
-    if shrinkage not in SHRINKAGES:
-        raise input_error(
-            "--shrinkage", "", shrinkage, f"not a form of shrinkage; give one of {', '.join(SHRINKAGES)}"
-        )
     chosen = table.isel(imputation=imputation).transpose("arm", "stratum", "interval")
     present, number = table.sizes["stratum"], strata or table.sizes["stratum"]
     filled = ((0, 0), (0, number - present), (0, 0))
@@ -164,16 +175,9 @@ def subgroup_data(
     packed = np.vstack([*cells, log_time(table, pooled), walk_basis(table, pooled).T])
     settings = np.zeros((number + 1, max(number + 1, SETTINGS)))
     settings[:present, 0] = (chosen["patients"].sum("arm") / chosen["patients"].sum()).to_numpy()
-    centring = 1 / present if shrinkage == "none" else 0.0
+    centring = 1 / present if form.name == "none" else 0.0
     settings[:present, 1 : present + 1] = np.eye(present) - centring
-    has_tau = shrinkage in WITH_TAU
-    fixed = UNSHRUNKEN_SD if shrinkage == "none" else 0.0
-    settings[number, :SETTINGS] = (
-        tau_scale * has_tau,
-        fixed,
-        shrinkage == "half-student-t",
-        shrinkage == "horseshoe",
-    )
+    settings[number, :SETTINGS] = form.settings()
     return {"table": packed, "strata": settings}
 
 

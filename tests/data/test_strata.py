@@ -1,6 +1,5 @@
 """Strata of partitions: sizes by linear algebra, unknown levels, cuts, and what is refused."""
 
-
 import numpy as np
 import pytest
 
@@ -141,7 +140,8 @@ def test_patients_in_no_level(missing, fine):
 def test_a_cut_needs_means_or_counts():
     raw = raw_record()
     raw["baseline"] = [{"label": "Age", "control": {"mean": "51.5", "sd": "13.6"}, "treatment": {"median": "50"}}]
-    raw["factors"]["age"] = {"label": "Age", "levels": ["below 55", "55 or older"], "cut": {"row": "Age", "below": 55}}
+    cut = {"row": "Age", "below": 55}
+    raw["factors"]["age"] = {"label": "Age", "levels": ["below 55", "55 or older"], "cut": cut}
     raw["partitions"]["age"] = {"label": "Age", "factors": ["age"]}
     assert "factors.age.cut: needs a baseline row with mean and sd of both arms" in refused(raw, "age")
     counts = {"control": 64, "treatment": 55}
