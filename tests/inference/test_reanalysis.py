@@ -17,7 +17,8 @@ from secondlook.inference.versions import record_hash
 
 
 def overall(reanalysis, prior):
-    (row,) = reanalysis.estimates.query(f"estimand == 'hazard_ratio' and prior == '{prior}'").itertuples()
+    wanted = f"model == 'piecewise' and estimand == 'hazard_ratio' and prior == '{prior}'"
+    (row,) = reanalysis.estimates.query(wanted).itertuples()
     return row
 
 
