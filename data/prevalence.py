@@ -84,7 +84,7 @@ def counted_prevalences(record: Record, where: Subgroup) -> tuple[Prevalence, Pr
     counts = {item.arm: item.n for item in record.patients_count if item.use and item.where == where}
     if len(counts) < len(ARMS):
         counts = _baseline_counts(record, where)
-    sizes = {arm: known_patients(record, where, arm) for arm in ARMS}
+    sizes = {arm: _known_patients(record, where, arm) for arm in ARMS}
     found = [Prevalence(counts[arm] / size, size) for arm, size in sizes.items() if arm in counts and size]
     return (found[0], found[1]) if len(found) == len(ARMS) else None
 
@@ -95,7 +95,7 @@ def _baseline_counts(record: Record, where: Subgroup) -> dict[ArmId, int]:
     return {arm: cell.n for arm, cell in cells if cell is not None and cell.n is not None}
 
 
-def known_patients(record: Record, where: Subgroup, arm: ArmId) -> int | None:
+def _known_patients(record: Record, where: Subgroup, arm: ArmId) -> int | None:
     """Return how many patients of an arm are known to belong to a subgroup or not; ``None`` when not printed."""
     known = [record.factors[name].known.get(arm) for name in where.factors]
     return min((size for size in known if size), default=record.arm(arm).patients)

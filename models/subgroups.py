@@ -83,7 +83,7 @@ class ShrinkageForm:
         return self.name in SHRINKAGES[:3]
 
     def settings(self) -> tuple[float, float, float, float]:
-        """Return the scale of ``tau``, its fixed part, whether it is a t, and whether strata have their own scales."""
+        """Return the scale of ``tau``, its fixed part, whether it is a t, whether strata have scales of their own."""
         fixed = UNSHRUNKEN_SD if self.name == "none" else 0.0
         scale = self.tau_scale if self.has_tau else 0.0
         return scale, fixed, float(self.name == "half-student-t"), float(self.name == "horseshoe")

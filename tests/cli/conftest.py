@@ -14,7 +14,7 @@ from secondlook.cli.main import main
 from secondlook.data import load_record
 from secondlook.data.audit import audit, findings_frame
 from secondlook.inference import Options, Reanalysis
-from secondlook.inference.columns import COMPARISON, DIAGNOSTICS, ESTIMATES
+from secondlook.inference.columns import COMPARISON, DIAGNOSTICS, ESTIMATES, IMBALANCE
 from secondlook.inference.fitting import Fit
 from secondlook.inference.versions import record_hash
 from secondlook.models.priors import Prior
@@ -149,6 +149,23 @@ def reanalysis(prior: str = "weak", passed: bool = True, **options: object) -> R
             prior=prior,
         ),
     ]
+    adjusted = [
+        estimate(
+            model="imbalance",
+            estimand="hazard_ratio",
+            prior=prior,
+            label=f"Adjusted for imbalance, {form}",
+            median=value,
+        )
+        for form, value in {"first order": 0.79, "exact mixture": 0.81}.items()
+    ]
+    shifts = {"first order": (-0.061, -0.03), "exact mixture": (-0.071, -0.026)}
+    terms = [
+        dict.fromkeys(IMBALANCE, 0.5)
+        | {"trial": "mf07-01", "label": label, "subgroup": "", "form": form, "shift": shift}
+        for form, pair in shifts.items()
+        for label, shift in zip(("ER/PR(+)", "T4"), pair, strict=True)
+    ]
     compared = [
         dict.fromkeys(COMPARISON, np.nan)
         | {name: row[name] for name in ("trial", "partition", "subgroup", "label", "model", "shrinkage", "prior")}
@@ -171,7 +188,7 @@ def reanalysis(prior: str = "weak", passed: bool = True, **options: object) -> R
         record,
         None,
         (fit,),
-        pd.DataFrame([*ratios, *survival]),
+        pd.DataFrame([*ratios, *adjusted, *survival]),
         pd.DataFrame(compared),
         pd.DataFrame(checked),
         findings_frame(record, audit(record)),
@@ -184,6 +201,7 @@ def reanalysis(prior: str = "weak", passed: bool = True, **options: object) -> R
             "notes": [f"piecewise-{prior} fails the diagnostics gate: see diagnostics.csv"] if not passed else [],
             "versions": {"secondlook": version("secondlook")},
         },
+        pd.DataFrame(terms),
     )
 
 

@@ -51,7 +51,14 @@ def test_reanalyse_calls_the_library_once_and_writes_everything(run, library):
     options = Options(draws=500, seed=7, landmarks=(24.0, 48.0), design_hazard_ratio=0.6)
     assert calls == [("reanalyse", "mf07-01", (), options)]
     written = {path.name for path in Path("results/mf07-01").iterdir()}
-    tables = {"estimates.csv", "comparison.csv", "diagnostics.csv", "audit.csv", "reconstruction.csv"}
+    tables = {
+        "estimates.csv",
+        "comparison.csv",
+        "diagnostics.csv",
+        "audit.csv",
+        "reconstruction.csv",
+        "imbalance.csv",
+    }
     assert written == tables | {"posterior", "figures", "run.json", "record.json"}
     assert [path.name for path in Path("results").iterdir()] == ["mf07-01"]  # nothing is left over
 

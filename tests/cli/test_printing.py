@@ -1,5 +1,6 @@
 """Text for people: nothing is lost at any width, and numbers read as they should."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -83,6 +84,24 @@ def test_credibility_shows_blanks_for_what_only_a_reader_knows(capsys):
 def test_no_subgroup_no_credibility(capsys):
     printing.credibility_table(pd.DataFrame(), pd.DataFrame())
     assert capsys.readouterr().out == ""
+
+
+def test_imbalance_is_told_term_by_term_and_in_both_forms(made, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "120")
+    printing.reanalysis(made(), tmp_path)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "ER/PR(+) 50.0% 50.0% 0.50 (0.50-0.50) -0.061 (0.500-0.500) -0.071" in lines
+    assert "Together -0.091 -0.097" in lines
+    assert "imbalance (first order) weak 0.79 (0.49-0.88) 0.997" in lines
+    assert "Adjusted for imbalance, exact mixture 0.81 (0.49-0.88) 0.997" in lines
+    assert any(line.startswith("Conditional on these factors") for line in lines)
+
+
+def test_nothing_is_told_where_nothing_was_adjusted(made, capsys, tmp_path):
+    found = made()
+    crude = found.estimates[found.estimates["model"].ne("imbalance")]
+    printing.reanalysis(dataclasses.replace(found, estimates=crude, imbalance=found.imbalance[:0]), tmp_path)
+    assert "mbalance" not in capsys.readouterr().out
 
 
 def test_piped_output_has_no_colour_and_fits_a_page():

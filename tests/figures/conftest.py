@@ -9,8 +9,9 @@ from secondlook import figures
 from secondlook.data.reading import parse_record
 from secondlook.data.table import survival_table
 from secondlook.inference import Reanalysis
-from secondlook.inference.columns import COMPARISON, DIAGNOSTICS, ESTIMATES
+from secondlook.inference.columns import COMPARISON, DIAGNOSTICS, ESTIMATES, IMBALANCE
 from secondlook.inference.fitting import Fit
+from secondlook.models.imbalance import FORMS, estimate_label
 from secondlook.models.priors import Prior
 
 EDGES = (0.0, 12.0, 24.0, 36.0, 48.0)
@@ -136,6 +137,31 @@ def estimates_of(fits) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=ESTIMATES)
 
 
+TERMS = {"ER(+)": (0.7, 0.9, 0.64, -0.09), "T4": (0.3, 0.35, 1.5, 0.02)}  # prevalences, hazard ratio, shift
+
+
+def imbalance_terms() -> pd.DataFrame:
+    rows = [
+        {"label": label, "form": form, "control": control, "treatment": treatment, "hazard_ratio": ratio}
+        | {"shift": shift, "shift_lower": shift - 0.05, "shift_upper": shift + 0.05}
+        for form in FORMS
+        for label, (control, treatment, ratio, shift) in TERMS.items()
+    ]
+    return pd.DataFrame(rows).reindex(columns=IMBALANCE)
+
+
+def adjusted_estimates(fits) -> pd.DataFrame:
+    """The crude draws of every piecewise fit moved by the sum of the shifts, which no form changes here."""
+    total = sum(shift for *_, shift in TERMS.values())
+    rows = [
+        estimate(one, one.posterior["beta"].to_numpy() - total, label=estimate_label(form)) | {"model": "imbalance"}
+        for one in fits
+        if one.model == "piecewise"
+        for form in FORMS
+    ]
+    return pd.DataFrame(rows).reindex(columns=ESTIMATES)
+
+
 def comparison_of(estimates: pd.DataFrame) -> pd.DataFrame:
     printed = dict(zip(("overall", "er=+", "er=-", "sex=f"), PRINTED, strict=True))
     rows = []
@@ -169,16 +195,18 @@ def made_table() -> xr.Dataset:
 def made(fits=None, record=None, table=True) -> Reanalysis:
     fits = made_fits() if fits is None else fits
     estimates = estimates_of(fits)
+    adjusted = adjusted_estimates(fits)
     return Reanalysis(
         record=record or parse_record(raw_record()),
         table=made_table() if table else None,
         fits=tuple(fits),
-        estimates=estimates,
+        estimates=pd.concat([estimates, adjusted]) if len(adjusted) else estimates,
         comparison=comparison_of(estimates),
         diagnostics=diagnostics_of(fits),
         audit=pd.DataFrame(),
         reconstruction=pd.DataFrame(),
         run={"resolved": {"priors": {name: str(prior) for name, prior in PRIORS.items()}}, "notes": []},
+        imbalance=imbalance_terms() if len(adjusted) else imbalance_terms()[:0],
     )
 
 

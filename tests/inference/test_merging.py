@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from secondlook.data import InputError, load_record
-from secondlook.inference.merging import KEYS, _merged_run, check_same_record, merged
+from secondlook.inference import load
+from secondlook.inference.merging import KEYS, _merged_run, check_same_record, merge, merged
 from secondlook.inference.versions import record_hash
 
 KEY = ("model", "time")
@@ -53,6 +54,14 @@ def test_diagnostics_of_a_fit_are_replaced_together():
     old = pd.DataFrame([("piecewise", "", "weak", "", i) for i in range(3)], columns=names)
     new = old.iloc[:1]
     assert len(merged(old, new, KEYS["diagnostics"])) == 1
+
+
+def test_imbalance_is_kept_where_the_new_run_adjusts_nothing(mf07, mf07_effects, tmp_path):
+    mf07.save(tmp_path / "out")
+    merge(mf07_effects, tmp_path / "out")
+    both = load(tmp_path / "out")
+    assert both.imbalance["label"].tolist() == mf07.imbalance["label"].tolist()
+    assert set(both.estimates["model"]) == {"piecewise", "imbalance", "effects"}
 
 
 def test_same_record(tmp_path):
