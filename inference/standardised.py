@@ -124,10 +124,11 @@ class Mixtures:
 
 
 def _until(curves: Curves, time: float) -> Curves:
-    """Return the curves up to ``time``."""
-    intervals = int(np.searchsorted(curves.edges, time))
+    """Return the curves up to ``time``, at most the last edge."""
+    end = min(time, float(curves.edges[-1]))
+    intervals = int(np.searchsorted(curves.edges, end))
     control, treatment = (rates[..., :intervals] for rates in curves.rates)
-    return Curves(np.append(curves.edges[:intervals], time), (control, treatment))
+    return Curves(np.append(curves.edges[:intervals], end), (control, treatment))
 
 
 def _time_to_half(start: Array, rate: Array, reached: NDArray[np.bool_]) -> Array:
@@ -205,22 +206,22 @@ def partition_subgroups(record: Record, partition: str, strata: Sequence[Subgrou
     record
         The trial.
     partition
-        Name of one of its partitions.
+        Name of one of its partitions; for any other cross of factors, whatever it is called.
     strata
         Cells of the partition's factors that hold patients.
     """
     levels = {name: factor.levels for name, factor in record.factors.items()}
     found: dict[Members, ReportedSubgroup] = {}
-    for one in _candidates(record, partition, strata, levels):
+    for one in _candidates(record, strata, levels):
         members = tuple(place for place, stratum in enumerate(strata) if stratum.within(one))
         if members:
-            label = _label(record, partition, one)
+            label = _standardised_label(record, partition, strata) if one.is_overall else _label(record, one)
             found.setdefault(members, ReportedSubgroup(one, label, members, one.complement(levels)))
     return list(found.values())
 
 
 def _candidates(
-    record: Record, partition: str, strata: Sequence[Subgroup], levels: Mapping[str, tuple[str, ...]]
+    record: Record, strata: Sequence[Subgroup], levels: Mapping[str, tuple[str, ...]]
 ) -> Iterator[Subgroup]:
     """Yield subgroups in the order in which they are reported, some of them not of this partition, or twice."""
     yield OVERALL
@@ -229,15 +230,19 @@ def _candidates(
             yield row.where
             if complement := row.where.complement(levels):
                 yield complement
-    for factor in record.all_partitions[partition].factors:
+    for factor in strata[0].factors:
         yield from (Subgroup(((factor, (level,)),)) for level in levels[factor])
     yield from strata
 
 
-def _label(record: Record, partition: str, one: Subgroup) -> str:
+def _standardised_label(record: Record, partition: str, strata: Sequence[Subgroup]) -> str:
+    declared = record.all_partitions.get(partition)
+    labels = [declared.label] if declared else [record.factors[name].label for name in strata[0].factors]
+    return f"All patients, standardised over {' and '.join(map(_within_text, labels))}"
+
+
+def _label(record: Record, one: Subgroup) -> str:
     """Return the printed label, else one such as ``ER/PR(-) HER2(-)`` or ``Age: 55 or older``."""
-    if one.is_overall:
-        return f"All patients, standardised over {_within_text(record.all_partitions[partition].label)}"
     printed = {row.where: row.label for row in record.hazard_ratio if row.use and row.label}
     if one in printed:
         return printed[one]

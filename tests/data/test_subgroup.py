@@ -100,3 +100,14 @@ def test_what_the_record_does_not_declare_is_refused(where: dict[str, str | list
 def test_without_factors_the_message_says_so() -> None:
     with pytest.raises(ValueError, match="unknown factor 'er'; the record declares none"):
         subgroup({"er": "+"}, {})
+
+
+@given(subgroups())
+def test_complement_is_all_other_patients_where_levels_can_say_so(group: Subgroup) -> None:
+    complement = group.complement(FACTORS)
+    if complement is None:
+        assert len(group.factors) != 1
+    else:
+        assert cells(complement) == set(range(len(CELLS))) - cells(group)
+        assert complement == subgroup(dict(complement.restrictions), FACTORS)
+        assert complement.complement(FACTORS) == group

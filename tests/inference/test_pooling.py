@@ -80,6 +80,20 @@ def test_probabilities_of_differences_and_one_arm():
     assert (row["time"], row_of(values, MEDIAN)["time"]) == (36.0, pytest.approx(np.nan, nan_ok=True))
 
 
+def test_a_contrast_has_a_probability_of_more_benefit_only(good):
+    """Meaningful and harm are for hazard ratios; the SD between strata has no direction."""
+    contrast = Quantity("ratio_of_hazard_ratios", "Contrast", 60.0, "er=+", "receptor", reference="er=-")
+    row = row_of(good, contrast)
+    assert row["prob_benefit"] == (good < 1).mean()
+    assert np.isnan([row["prob_meaningful"], row["prob_harm"]]).all()
+    assert (row["subgroup"], row["reference"]) == ("er=+", "er=-")
+    spread = row_of(good, Quantity("interaction_sd", "SD"))
+    assert np.isnan([spread["prob_benefit"], spread["prob_meaningful"], spread["prob_harm"]]).all()
+    average = row_of(good, Quantity("average_hazard_ratio", "Average"))
+    assert (average["prob_benefit"], average["prob_meaningful"]) == ((good < 1).mean(), (good < 0.8).mean())
+    assert average["prob_harm"] == (good > 1.25).mean()
+
+
 @pytest.mark.parametrize("spread", [0.05, 0.1, 0.2])
 def test_imputations_needed_is_the_share_over_a_hundredth(spread):
     """sqrt(B/m) <= 0.1 sqrt(W + B)."""

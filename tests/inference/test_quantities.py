@@ -151,3 +151,5 @@ def test_names_and_directions():
     assert quantity.is_difference and not quantity.is_ratio
     assert Quantity("average_hazard_ratio", "").is_ratio
     assert not Quantity("interaction_sd", "").is_ratio and not Quantity("interaction_sd", "").is_difference
+    contrast = Quantity("ratio_of_hazard_ratios", "", 60.0, "er=+", reference="er=-")
+    assert contrast.is_contrast and not contrast.is_ratio and not quantity.is_contrast
