@@ -327,16 +327,8 @@ def _landmarks(result: Reanalysis) -> None:
     if landmarks.empty:
         return
     unit, prior = result.record.time_unit, landmarks["prior"].iloc[0]
-    heading(f"Survival in percent under the {prior} prior, and difference (treatment minus control)")
-    columns = (
-        f"Time ({unit})",
-        "Source",
-        "Control",
-        "Treatment",
-        "Difference",
-        "P(benefit)",
-        "Hazard ratio at that time",
-    )
+    heading(f"Survival in percent by time in {unit}, and difference (treatment minus control): {prior} prior")
+    columns = ("Time", "Source", "Control", "Treatment", "Difference", "P(benefit)", "Hazard ratio at that time")
     rows = []
     for time in sorted(landmarks["time"].unique()):
         rows += [_printed_landmark(result.record, time)]

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -55,6 +56,24 @@ def test_help_of_a_command_names_and_explains_its_options(run, name):
     assert shown.code == 0
     assert all(option in shown.out for option in OPTIONS[name])
     assert COMMANDS[name][1] in shown.out
+
+
+def readme_synopses() -> dict[str, str]:
+    """Return the arguments of every command in the README's table, by command."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `secondlook")]
+    calls = [call.removeprefix("secondlook ") for cell in cells for call in re.findall("`([^`]+)`", cell)]
+    return {call.split()[0]: call.partition(" ")[2] for call in calls}
+
+
+def test_the_readme_shows_every_command_as_it_is():
+    synopses = readme_synopses()
+    assert set(synopses) == set(COMMANDS)
+    for name, synopsis in synopses.items():
+        assert set(re.findall("--[a-z-]+", synopsis)) <= set(OPTIONS[name])
+        required = [one for one in inspect.signature(command(name)).parameters.values() if one.default is one.empty]
+        outside_brackets = re.findall(r"--\S+ \S+|\S+", re.sub(r"\[[^]]*\]", "", synopsis))
+        assert len(outside_brackets) == len(required), name
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -36,6 +36,18 @@ def test_headers_wrap_before_cells():
     assert printing.widths(columns, 20) == [6, 12]
 
 
+def test_a_reanalysis_fits_80_columns_without_breaking_a_word(made, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = made()
+    rows = result.estimates.query("model == 'nonproportional' and estimand == 'survival_difference'")
+    ratio = rows.assign(estimand="hazard_ratio", median=0.72, lower=0.47, upper=1.40)
+    printing.reanalysis(dataclasses.replace(result, estimates=pd.concat([result.estimates, ratio])), tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("nonproportional" in line and "0.72" in line for line in lines)
+    assert any("(0.47-1.40)" in line for line in lines)
+
+
 def test_columns_without_text_are_left_out(capsys):
     printing.table(("a", "b"), [("1", ""), ("2", "")])
     assert "b" not in capsys.readouterr().out

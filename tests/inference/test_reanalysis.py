@@ -198,7 +198,6 @@ def test_default_intervals_are_six_months_to_the_last_death(mf07):
             {"landmarks": (36.0, 90.5, 120.0)},
             "^--landmarks: 90.5,120: must lie within the rebuilt .*, up to 90 months$",
         ),
-        ({"landmarks": (36.0,), "intervals": (0.0, 24.0)}, "^--landmarks: 36: must .*, up to 24 months$"),
         ({"landmarks": (100.0,), "intervals": (0.0, 24.0, 120.0)}, "^--landmarks: 100: must .*, up to 90 months$"),
         ({"intervals": (0.0, 24.0, 48.0)}, "^mf07-01: landmarks: 60: must .*, up to 48 months$"),
     ],
