@@ -11,7 +11,7 @@ from .. import inference
 from ..data import load_record
 from ..inference.merging import check_same_record, merge
 from ..inference.storage import replacing, write
-from . import printing
+from . import summary
 from .auditing import MF07_01
 from .main import DONE, FAILED_DIAGNOSTICS
 from .options import Shared, checked_options
@@ -42,7 +42,7 @@ def reanalyse(trial: str = MF07_01, /, *, out: Path | None = None, shared: Share
         write(reanalysis, staged)
         progress("drawing figures")
         figures.write_figures(reanalysis, staged / "figures")
-    printing.reanalysis(reanalysis, directory)
+    summary.reanalysis(reanalysis, directory)
     return DONE if reanalysis.passed else FAILED_DIAGNOSTICS
 
 
@@ -88,5 +88,5 @@ def fit(
         check_same_record(staged, record, out)
         reanalysis = inference.fit(record, model, prior, partition, shrinkage, options, progress)
         merge(reanalysis, staged)
-    printing.fit(reanalysis, out)
+    summary.fit(reanalysis, out)
     return DONE if reanalysis.passed else FAILED_DIAGNOSTICS

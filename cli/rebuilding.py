@@ -10,12 +10,11 @@ from cyclopts import Parameter
 
 from ..data import load_record
 from ..data import reconstruction as library
-from ..data.errors import input_error
 from ..data.table import patient_rows
 from ..data.writing import write_csv
 from ..inference import Options
 from ..inference.merging import check_same_record, write_reconstruction
-from ..inference.storage import replacing
+from ..inference.storage import replacing, table_name
 from . import printing
 from .auditing import MF07_01
 from .terminal import Progress
@@ -45,10 +44,10 @@ def reconstruct(
     out
         Directory to write to: a new one, or results of the same record, whose other files are kept.
     partition
-        Not available yet: only whole arms can be rebuilt.
+        Rebuild the strata of this partition instead of whole arms.
     patients_out
         File to write the patients of one rebuilt data set to: CSV with columns time, event (1 death, 0 censored)
-        and arm (control, treatment).
+        and arm (control, treatment), and stratum for a partition.
     seed
         Seed of everything random: the same seed gives the same numbers.
     imputations
@@ -57,16 +56,15 @@ def reconstruct(
         Print no progress and no notes to stderr.
     """
     options = Options(seed=seed, imputations=imputations)
-    if partition is not None:
-        raise input_error("--partition", "", partition, "only whole arms can be rebuilt yet; leave it out")
     record = load_record(trial)
     patients = new_file(patients_out) if patients_out else nullcontext()
     with Progress(quiet) as progress, replacing(out, keep=True) as staged, patients as patients_file:
         check_same_record(staged, record, out)
-        progress(f"rebuilding survival from {record.id}'s published numbers")
-        made = library.reconstruct(record, imputations=imputations, seed=seed)
+        progress(f"rebuilding survival of {record.id} from published numbers")
+        made = library.reconstruct(record, partition or "", imputations=imputations, seed=seed)
         write_reconstruction(made, options, staged)
         if patients_file is not None:
             write_csv(patient_rows(made.table), patients_file)
     printing.reconstruction(made)
-    printing.files([out / "reconstruction.csv", out / "table.nc", *([patients_out] if patients_out else [])])
+    files = [out / "reconstruction.csv", out / table_name(made.strata.partition)]
+    printing.files([*files, *([patients_out] if patients_out else [])])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..data.errors import input_error
 from ..inference import load
-from . import printing
+from . import printing, summary
 
 WIDTH_MM = 180.0
 
@@ -20,7 +20,7 @@ def compare(directory: Path, /) -> None:
         Directory that 'reanalyse' or 'fit' wrote.
     """
     reanalysis = load(directory)
-    printing.comparison(reanalysis.record, reanalysis.comparison)
+    summary.comparison(reanalysis.record, reanalysis.comparison)
 
 
 def plot(directory: Path, kind: str, /, *, width: float = WIDTH_MM) -> None:

@@ -20,15 +20,8 @@ CREDIBILITY = (
     *("posterior_lower", "posterior_upper", "reference", "interaction", "interaction_lower", "interaction_upper"),
     *("interaction_prob", "model", "shrinkage", "prior", "planned", "baseline", "subgroups_printed"),
     *("factors_printed", "chance_own", "chance_largest", "deviation", "chance_deviation", "chance_among"),
-    *(
-        "chance_source",
-        "direction_foretold",
-        "prior_evidence",
-        "plausibility",
-        "cut_point",
-        "looked_at_unprinted",
-        "verdict",
-    ),
+    *("chance_source", "direction_foretold", "prior_evidence", "plausibility", "cut_point", "looked_at_unprinted"),
+    "verdict",
 )
 HOMOGENEITY = ("trial", "source", "statistic", "published", "median", "lower", "upper", "chance")
 DIAGNOSTICS = (
@@ -39,6 +32,16 @@ IMBALANCE = (
     *("trial", "label", "subgroup", "form", "control", "treatment", "hazard_ratio", "lower", "upper"),
     *("shift", "shift_lower", "shift_upper"),
 )
+TEXTS = (  # of all tables: empty where not applicable
+    *("trial", "source", "endpoint", "model", "shrinkage", "prior", "partition", "subgroup", "reference", "label"),
+    *("item", "arm", "printed", "form", "statistic", "planned", "baseline", "chance_source", "direction_foretold"),
+    *("prior_evidence", "plausibility", "cut_point", "looked_at_unprinted", "verdict"),
+)
+
+
+def empty(columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return a table with these columns and no rows."""
+    return pd.DataFrame(columns=list(columns))
 
 
 def arranged(frame: pd.DataFrame, columns: tuple[str, ...], **constants: str) -> pd.DataFrame:

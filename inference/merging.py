@@ -25,6 +25,8 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "comparison": (*_FIT, "subgroup"),
     "reconstruction": ("partition",),
     "imbalance": ("trial",),
+    "credibility": ("trial",),
+    "homogeneity": ("trial",),
     "diagnostics": _FIT,  # a fit's diagnostics belong together: it may have had more imputations before
 }
 

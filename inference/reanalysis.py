@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from ..data import InputError, Record, load_record
 from ..data.audit import audit, findings_frame
 from ..data.errors import input_error
 from ..data.imbalance import imbalance_terms
-from ..data.reconstruction import FIT_SHEET_COLUMNS, Target, reconstruct
+from ..data.reconstruction import FIT_SHEET_COLUMNS, Target, check_partition, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
 from . import columns
 from .columns import arranged
 from .comparison import comparison_rows
+from .credibility import credibility, homogeneity, trials_without_heterogeneity
 from .fitting import Fit, Result, Task, fit_tasks
 from .imbalance import adjusting, imbalance_rows
 from .imputations import Imputations
@@ -62,8 +64,8 @@ class Reanalysis:
         Tables with the columns of the files of the same names.
     run
         Versions, options, hashes and notes: the contents of ``run.json``.
-    imbalance
-        Table with the columns of ``imbalance.csv``; without rows where nothing was adjusted.
+    imbalance, credibility, homogeneity
+        Tables with the columns of the files of the same names; without rows where there is nothing to say.
     """
 
     record: Record
@@ -75,7 +77,9 @@ class Reanalysis:
     audit: pd.DataFrame
     reconstruction: pd.DataFrame
     run: Mapping[str, Any] = field(repr=False)
-    imbalance: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(columns.IMBALANCE)))
+    imbalance: pd.DataFrame = field(default_factory=partial(columns.empty, columns.IMBALANCE))
+    credibility: pd.DataFrame = field(default_factory=partial(columns.empty, columns.CREDIBILITY))
+    homogeneity: pd.DataFrame = field(default_factory=partial(columns.empty, columns.HOMOGENEITY))
 
     @property
     def table(self) -> xr.Dataset | None:
@@ -226,9 +230,10 @@ class Notes(list[str]):
 def _divisions(record: Record, models: Sequence[str], partition: str | None) -> list[str]:
     """Return the partitions whose tables the models need, the whole trial (``""``) first."""
     known = list(record.all_partitions)
-    if "subgroups" in models and partition is not None and partition not in known:
-        allowed = f"no partition of {record.id}; give one of {', '.join(known)}" if known else "the record has none"
-        raise input_error("--partition", "", partition, allowed)
+    if partition is not None and not {*models} & {"subgroups", "effects"}:
+        raise input_error("--partition", "", partition, f"is for subgroups and effects, not for {', '.join(models)}")
+    if "subgroups" in models and partition is not None:
+        check_partition(record, partition)
     whole = [""] if {*models} & {*PIECEWISE_MODELS, "subgroups"} else []
     return [*whole, *([partition] if partition else known)] if "subgroups" in models else whole
 
@@ -335,12 +340,25 @@ def _collected(
         pd.concat(sheets, ignore_index=True),
         run_facts(record, options, resolved, notes),
         arranged(_imbalance(record, results, options), columns.IMBALANCE, trial=record.id),
+        *_credibility(record, tables, arranged(estimates, columns.ESTIMATES, **constants), options),
     )
 
 
 def _imbalance(record: Record, results: Sequence[Result], options: Options) -> pd.DataFrame:
     adjusted = any(result.fit.model == ADJUSTED_MODEL for result in results)
     return imbalance_rows(imbalance_terms(record)[0] if adjusted else (), options)
+
+
+def _credibility(
+    record: Record, tables: Mapping[str, xr.Dataset], estimates: pd.DataFrame, options: Options
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what bears on each subgroup claim, and what trials without heterogeneity print."""
+    strata = [table for partition, table in tables.items() if partition]
+    if not strata and "effects" not in set(estimates["model"]):
+        return columns.empty(columns.CREDIBILITY), columns.empty(columns.HOMOGENEITY)
+    simulated = trials_without_heterogeneity(record, strata, seed=options.seed)
+    trials = homogeneity(record, simulated) if simulated else columns.empty(columns.HOMOGENEITY)
+    return credibility(record, strata, estimates, simulated), trials
 
 
 def _withheld(record: Record, rebuilt: bool, options: Options) -> float | None:

@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from .options import Options
 
 DIAGNOSTIC_STATS = ("diverging", "energy", "n_steps", "mean_tree_accept", "step_size")
-INTERNAL = ("_steps", "deviation", "alpha_level", "signed_tau")  # of the geometry only: of no interest afterwards
+INTERNAL = (
+    "_steps",
+    "_unit_sd",
+    "deviation",
+    "alpha_level",
+    "signed_tau",
+)  # of the geometry only: of no interest afterwards
 SAME_DENSITY = 1e-12  # range of log ratios that is rounding error alone
 FEWEST_FOR_TAIL = 25  # draws; a fifth of them is the tail, and a Pareto distribution needs five
 

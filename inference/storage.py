@@ -19,12 +19,22 @@ from ..data.errors import input_error
 from ..data.reading import parse_record
 from ..data.writing import write_csv
 from ..models.priors import Prior
+from .columns import TEXTS
 from .fitting import Fit
 
 if TYPE_CHECKING:
     from .reanalysis import Reanalysis
 
-TABLES = ("estimates", "comparison", "diagnostics", "audit", "reconstruction", "imbalance")
+TABLES = (
+    "estimates",
+    "comparison",
+    "diagnostics",
+    "audit",
+    "reconstruction",
+    "imbalance",
+    "credibility",
+    "homogeneity",
+)
 RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table", "posterior"
 ENGINE: Final = "netcdf4"
 
@@ -127,9 +137,14 @@ def write(reanalysis: Reanalysis, directory: Path) -> None:
     write_json(reanalysis.run, directory / RUN)
 
 
+def table_name(partition: str) -> str:
+    """Return the file of a survival table: ``table.nc`` for the whole trial, ``table-<partition>.nc`` for strata."""
+    return f"{TABLE}-{partition}.nc" if partition else f"{TABLE}.nc"
+
+
 def write_table(table: xr.Dataset, partition: str, directory: Path) -> None:
-    """Write a survival table: ``table.nc`` for the whole trial, ``table-<partition>.nc`` for its strata."""
-    table.to_netcdf(directory / f"{'-'.join(part for part in (TABLE, partition) if part)}.nc", engine=ENGINE)
+    """Write a survival table, see `table_name`."""
+    table.to_netcdf(directory / table_name(partition), engine=ENGINE)
 
 
 def _read_tables(folder: Path) -> dict[str, xr.Dataset]:
@@ -248,23 +263,11 @@ def read_csv(path: Path) -> pd.DataFrame:
     InputError
         When it is missing or not such a table; names it.
     """
-    texts = (
-        "trial",
-        "source",
-        "endpoint",
-        "model",
-        "shrinkage",
-        "prior",
-        "partition",
-        "subgroup",
-        "reference",
-        "label",
-    )
     try:
         frame = pd.read_csv(path, dtype={"printed": str}, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise input_error(str(path), "", None, f"cannot be read ({error})") from None
-    present = [name for name in (*texts, "arm", "item", "printed") if name in frame]
+    present = [name for name in TEXTS if name in frame]
     return frame.fillna(dict.fromkeys(present, "")).astype(dict.fromkeys(present, str))
 
 

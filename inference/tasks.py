@@ -24,7 +24,7 @@ from .standardised import partition_subgroups, standardised_quantities
 
 PIECEWISE_MODELS = ("piecewise", "nonproportional")
 MODELS = (*PIECEWISE_MODELS, "subgroups", "effects")
-OF_NONPROPORTIONAL = ("omega", "omega_steps", "omega_step_sd", "omega_unit_sd")
+OF_NONPROPORTIONAL = ("omega", "omega_step_sd")
 INTERVAL_MONTHS = 6.0
 PRIMARY_SHRINKAGE = "half-normal"
 

@@ -6,7 +6,7 @@ one table each. See `unknowns` for the prior, `targets` for the functionals, `so
 """
 
 from .published import FIT_SHEET_COLUMNS, Reconstruction, reconstruct
-from .strata import members_of
+from .strata import check_partition, members_of
 from .targets import Target
 
-__all__ = ["FIT_SHEET_COLUMNS", "Reconstruction", "Target", "members_of", "reconstruct"]
+__all__ = ["FIT_SHEET_COLUMNS", "Reconstruction", "Target", "check_partition", "members_of", "reconstruct"]

@@ -18,7 +18,7 @@ from ..record import ARMS, ArmId, Record
 from ..subgroup import OVERALL
 from ..table import survival_table
 from .solver import Problem, Vector, solve
-from .strata import Strata, strata_of, whole
+from .strata import Strata, check_partition, strata_of, whole
 from .targets import Target, targets_of, withhold
 from .unknowns import KNOT_MONTHS, RealisedTable, Unknowns
 
@@ -247,6 +247,8 @@ def reconstruct(
         When the record does not print enough: patients, deaths and something about time in both arms, and for a
         partition what its strata's sizes follow from.
     """
+    if partition:
+        check_partition(record, partition)
     strata, unknowns = _start(record, partition, horizon)
     targets = targets_of(record, strata)
     for item in without:

@@ -137,6 +137,27 @@ def crossed(record: Record, factors: Sequence[str]) -> tuple[Subgroup, ...]:
     )
 
 
+def check_partition(record: Record, name: str) -> None:
+    """Check that a record has a partition of this name.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    name
+        Name of a partition.
+
+    Raises
+    ------
+    InputError
+        Lists the partitions that there are.
+    """
+    known = ", ".join(record.all_partitions)
+    if name not in record.all_partitions:
+        allowed = f"no partition of {record.id}; give one of {known}" if known else f"{record.id} has no partition"
+        raise input_error("--partition", "", name, allowed)
+
+
 def whole(sizes: tuple[int, int], crude_median: float) -> Strata:
     """Return the whole trial as one stratum.
 

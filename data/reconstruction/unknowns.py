@@ -152,7 +152,7 @@ class Unknowns:
     def _censoring(self, unknowns: Array) -> Array:
         """Return the rates of censoring, shape ``(..., 1, 2, T)``: common to the strata."""
         walk = self._part(unknowns, "censoring") @ self._walks[2]
-        return np.exp(np.log(self.censoring_rate) + walk)[..., None, :, :]
+        return np.asarray(np.exp(np.log(self.censoring_rate) + walk)[..., None, :, :])
 
     def table(self, unknowns: Array) -> RealisedTable:
         """Return the realised table.

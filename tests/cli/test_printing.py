@@ -8,7 +8,7 @@ import sys
 import pandas as pd
 import pytest
 
-from secondlook.cli import printing
+from secondlook.cli import printing, subgroups, summary
 from secondlook.data import load_record
 from secondlook.inference.columns import ESTIMATES
 
@@ -41,7 +41,7 @@ def test_a_reanalysis_fits_80_columns_without_breaking_a_word(made, monkeypatch,
     result = made()
     rows = result.estimates.query("model == 'nonproportional' and estimand == 'survival_difference'")
     ratio = rows.assign(estimand="hazard_ratio", median=0.72, lower=0.47, upper=1.40)
-    printing.reanalysis(dataclasses.replace(result, estimates=pd.concat([result.estimates, ratio])), tmp_path)
+    summary.reanalysis(dataclasses.replace(result, estimates=pd.concat([result.estimates, ratio])), tmp_path)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert any("nonproportional" in line and "0.72" in line for line in lines)
@@ -81,7 +81,7 @@ def test_credibility_shows_blanks_for_what_only_a_reader_knows(capsys):
     record = load_record("mf07-01")
     simulated = trials_without_heterogeneity(record, [], trials=200)
     frame = credibility(record, [], pd.DataFrame(columns=list(ESTIMATES)), simulated)
-    printing.credibility_table(frame, homogeneity(record, simulated))
+    subgroups.credibility(frame, homogeneity(record, simulated))
     shown = capsys.readouterr().out
     rows = [line.split() for line in shown.splitlines() if line.startswith(("HER2(-)", "Triple-negative"))]
     assert rows[0] == ["HER2(-)", "0.64", "(0.45-0.91)"]
@@ -94,13 +94,13 @@ def test_credibility_shows_blanks_for_what_only_a_reader_knows(capsys):
 
 
 def test_no_subgroup_no_credibility(capsys):
-    printing.credibility_table(pd.DataFrame(), pd.DataFrame())
+    subgroups.credibility(pd.DataFrame(), pd.DataFrame())
     assert capsys.readouterr().out == ""
 
 
 def test_imbalance_is_told_term_by_term_and_in_both_forms(made, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("COLUMNS", "120")
-    printing.reanalysis(made(), tmp_path)
+    summary.reanalysis(made(), tmp_path)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "ER/PR(+) 50.0% 50.0% 0.50 (0.50-0.50) -0.061 (0.500-0.500) -0.071" in lines
     assert "Together -0.091 -0.097" in lines
@@ -112,7 +112,7 @@ def test_imbalance_is_told_term_by_term_and_in_both_forms(made, capsys, monkeypa
 def test_nothing_is_told_where_nothing_was_adjusted(made, capsys, tmp_path):
     found = made()
     crude = found.estimates[found.estimates["model"].ne("imbalance")]
-    printing.reanalysis(dataclasses.replace(found, estimates=crude, imbalance=found.imbalance[:0]), tmp_path)
+    summary.reanalysis(dataclasses.replace(found, estimates=crude, imbalance=found.imbalance[:0]), tmp_path)
     assert "mbalance" not in capsys.readouterr().out
 
 

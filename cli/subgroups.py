@@ -1,0 +1,197 @@
+"""Subgroups as text: shrunken beside raw effects, contrasts, and how far each claim can be believed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .printing import (
+    EVERYBODY,
+    first_prior,
+    heading,
+    or_nothing,
+    paragraph,
+    probabilities,
+    probability,
+    probability_columns,
+    published_ratio,
+    ratio,
+    rows_of,
+    table,
+    with_interval,
+)
+
+if TYPE_CHECKING:
+    from ..data.record import HazardRatio
+    from ..inference import Reanalysis
+
+RAW = "none"
+
+
+def effects(result: Reanalysis) -> None:
+    """Print the subgroups' effects: those of the strata where there are tables of them, else the printed ones."""
+    estimates = first_prior(result.estimates)
+    strata = estimates[estimates["model"].eq("subgroups")]
+    if strata.empty:
+        _printed_effects(result, estimates[estimates["model"].eq("effects")])
+        return
+    for partition, rows in strata.groupby("partition", sort=False):
+        _partition(result, str(partition), rows)
+    paragraph(
+        "Subgroups overlap between partitions. Average hazard ratios are standardised: survival of the strata is "
+        "averaged over the patients of both arms before the arms are compared."
+    )
+
+
+def _partition(result: Reanalysis, partition: str, rows: pd.DataFrame) -> None:
+    """Print a partition's subgroups, without pooling and shrunken, then their contrasts."""
+    forms = list(dict.fromkeys(rows["shrinkage"]))
+    main, raw = forms[0], RAW in forms[1:]
+    label = result.record.all_partitions[partition].label
+    average = rows[rows["estimand"].eq("average_hazard_ratio")]
+    shown, unpooled = (average[average["shrinkage"].eq(form)] for form in (main, RAW))
+    printed = {row.where.key: row for row in result.record.hazard_ratio if row.use and not row.where.is_overall}
+    heading(f"{label}: average hazard ratio up to {shown['time'].iloc[0]:g} {result.record.time_unit}, {main}")
+    raw_ratios = {row["subgroup"]: ratio(row) for row in rows_of(unpooled)}
+    names = ("Without pooling",) if raw else ()
+    cells = [
+        (
+            row["label"],
+            _published(printed.get(row["subgroup"])),
+            *([raw_ratios.get(row["subgroup"], "")] if raw else []),
+            ratio(row),
+            *probabilities(row),
+        )
+        for row in rows_of(shown)
+    ]
+    columns = ("Subgroup", "Published", *names, "Shrunken", *probability_columns(result))
+    table(columns, cells, right=probability_columns(result))
+    _contrasts(rows[rows["shrinkage"].eq(main)])
+
+
+def _published(row: HazardRatio | None) -> str:
+    if row is None:
+        return ""
+    return with_interval(row.treatment_over_control, *(row.treatment_over_control_ci or (float("nan"),) * 2))
+
+
+def _contrasts(rows: pd.DataFrame) -> None:
+    contrasts = rows[rows["estimand"].eq("ratio_of_hazard_ratios")]
+    if len(contrasts):
+        cells = [(row["label"], ratio(row), probability(row["prob_benefit"])) for row in rows_of(contrasts)]
+        table(("Contrast", "Ratio of hazard ratios", "P(larger benefit)"), cells, right=("P(larger benefit)",))
+    for row in rows_of(rows[rows["estimand"].eq("interaction_sd")]):
+        paragraph(f"SD of the strata's log hazard ratios (tau): {ratio(row)}.")
+
+
+def _printed_effects(result: Reanalysis, rows: pd.DataFrame) -> None:
+    effects = rows[rows["estimand"].eq("hazard_ratio") & rows["subgroup"].ne(EVERYBODY)]
+    if effects.empty:
+        return
+    identity = ["partition", "subgroup", "model", "shrinkage", "prior"]
+    printed = result.comparison.set_index(identity)
+    heading(f"Subgroups: hazard ratios under the {effects['prior'].iloc[0]} prior")
+    columns = ("Subgroup", "Published", "Posterior", *probability_columns(result), "Shrunken")
+    cells = [
+        (
+            row["label"],
+            published_ratio(printed.loc[tuple(row[identity])]),
+            ratio(row),
+            *probabilities(row),
+            _shrunken(row),
+        )
+        for row in rows_of(effects)
+    ]
+    table(columns, cells, right=probability_columns(result))
+    paragraph("Subgroups were not planned for and overlap; those of one printed row alone are not shrunken.")
+
+
+def _shrunken(row: pd.Series) -> str:
+    return "no" if row["shrinkage"] == "none" else "yes"
+
+
+# --- credibility --------------------------------------------------------------------------------------------------
+
+BLANK = "____"  # for a reader to fill in
+_CRITERIA = {
+    "planned": "Planned",
+    "baseline": "Known at baseline",
+    "direction_foretold": "Direction foretold",
+    "prior_evidence": "Earlier evidence",
+    "plausibility": "Mechanism",
+    "cut_point": "Cut point not chosen",
+    "looked_at_unprinted": "Looked at, unprinted",
+    "verdict": "Credibility",
+}
+
+
+def credibility(frame: pd.DataFrame, homogeneity: pd.DataFrame) -> None:
+    """Print what bears on each subgroup claim, with blanks for what only a reader can know.
+
+    Parameters
+    ----------
+    frame
+        The columns of ``credibility.csv``.
+    homogeneity
+        What homogeneous trials print of their subgroups; may be empty.
+    """
+    if frame.empty:
+        return
+    heading("Credibility of subgroups: what they rest on")
+    columns = ("Subgroup", "Patients", "Events", "Published", "Shrunken", "Against the others", "P(more benefit)")
+    table(columns, [_rests_on(row) for row in rows_of(frame)], right=("Patients", "P(more benefit)"))
+    claims = frame[frame["published"].notna()]
+    heading("Credibility of subgroups: what else bears on a claim")
+    rows = [(row["label"], *(_or_blank(row[name]) for name in _CRITERIA)) for row in rows_of(claims)]
+    table(("Subgroup", *_CRITERIA.values()), rows)
+    number, factors = (int(claims[name].iloc[0]) for name in ("subgroups_printed", "factors_printed"))
+    paragraph(
+        f"The paper prints {number} subgroups by {factors} factors. {BLANK} is what no printed number tells. "
+        "After Schandelmaier et al. 2020 (ICEMAN) and Sun et al. 2010."
+    )
+    _homogeneous(claims, homogeneity)
+
+
+def _rests_on(row: pd.Series) -> tuple[str, ...]:
+    arms = [row["patients_treatment"], row["patients_control"]]
+    return (
+        row["label"],
+        "" if pd.isna(arms).any() else " + ".join(f"{arm:.0f}" for arm in arms),
+        with_interval(row["events"], row["events_lower"], row["events_upper"], digits=0),
+        published_ratio(row),
+        with_interval(row["posterior"], row["posterior_lower"], row["posterior_upper"]),
+        with_interval(row["interaction"], row["interaction_lower"], row["interaction_upper"]),
+        probability(row["interaction_prob"]),
+    )
+
+
+def _or_blank(value: object) -> str:
+    return or_nothing(value) or BLANK
+
+
+def _homogeneous(claims: pd.DataFrame, homogeneity: pd.DataFrame) -> None:
+    """Print the chances that a trial without heterogeneity prints such subgroups."""
+    if homogeneity.empty:
+        return
+    simulated = claims[claims["chance_largest"].notna()]
+    heading("Chance that a trial of this size with one effect for everybody prints such subgroups")
+    columns = ("Subgroup", "Published", "This subgroup alone", "The most extreme of all")
+    rows = [
+        (row["label"], published_ratio(row), probability(row["chance_own"]), probability(row["chance_largest"]))
+        for row in rows_of(simulated)
+    ]
+    table(columns, rows, right=columns[2:])
+    heading("Subgroups of such trials as a whole")
+    found = [
+        (row["statistic"].capitalize(), f"{row['published']:.3g}", _range(row), probability(row["chance"]))
+        for row in rows_of(homogeneity)
+    ]
+    table(("Statistic", "Published", "Such trials", "Chance"), found, right=("Published", "Chance"))
+    source = "rebuilt patients" if homogeneity["source"].iloc[0] == "table" else "printed intervals"
+    among = int(simulated["chance_among"].iloc[0])
+    paragraph(f"Simulated from {source}, among {among} subgroups; at least as extreme as printed, in its direction.")
+
+
+def _range(row: pd.Series) -> str:
+    return with_interval(row["median"], row["lower"], row["upper"], digits=0 if row["statistic"].endswith("s") else 2)

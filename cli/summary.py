@@ -1,0 +1,298 @@
+"""What a reanalysis or a fit found, as text: the headline first, then what it rests on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..data import ARMS, Record
+from ..data.audit import VERDICTS
+from ..models.imbalance import FORMS, estimate_label
+from . import subgroups
+from .printing import (
+    EVERYBODY,
+    files,
+    findings_of,
+    first_prior,
+    heading,
+    line,
+    paragraph,
+    percentage,
+    probabilities,
+    probability,
+    probability_columns,
+    published_ratio,
+    ratio,
+    rows_of,
+    table,
+    with_interval,
+)
+
+if TYPE_CHECKING:
+    from ..data.record import Survival
+    from ..inference import Reanalysis
+
+NOT_PROPORTIONAL = "nonproportional"
+ADJUSTED = "imbalance"
+STRATA = "subgroups"
+PRIMARY_FORM = next(iter(FORMS))
+
+
+def reanalysis(result: Reanalysis, directory: Path) -> None:
+    """Print what a reanalysis found: the headline, then what it rests on."""
+    _title(result)
+    _overall(result)
+    _imbalance(result)
+    _landmarks(result)
+    subgroups.effects(result)
+    subgroups.credibility(result.credibility, result.homogeneity)
+    _overall_comparison(result)
+    _gate(result.diagnostics)
+    _audit_in_short(result.audit, result.record)
+    heading("Files")
+    table(("File", "Content"), _contents(directory))
+
+
+def fit(result: Reanalysis, directory: Path) -> None:
+    """Print what one fit found."""
+    _title(result)
+    _overall(result)
+    _imbalance(result)
+    _landmarks(result)
+    subgroups.effects(result)
+    _gate(result.diagnostics)
+    line()
+    files([directory / "posterior" / f"{one.name}.nc" for one in result.fits])
+    paragraph(f"Merged into the tables of {directory}")
+
+
+def _title(result: Reanalysis) -> None:
+    record = result.record
+    treatment, control = (record.arm(arm).label or arm for arm in ("treatment", "control"))
+    paragraph(f"{record.id}: {record.title}")
+    paragraph(
+        f"{record.endpoint.capitalize()}, {treatment} (treatment) against {control} (control). "
+        "Hazard ratios below 1 favour treatment; intervals hold 95%."
+    )
+
+
+def _overall_rows(estimates: pd.DataFrame) -> pd.DataFrame:
+    """Return the overall hazard ratio of every model under every prior.
+
+    Of the adjusted ones the primary form; of the standardised ones the first form of shrinkage.
+    """
+    one_for_all_times = estimates["estimand"].eq("hazard_ratio") & estimates["time"].isna()
+    ratios = one_for_all_times | estimates["estimand"].eq("average_hazard_ratio")
+    primary = estimates["model"].ne(ADJUSTED) | estimates["label"].eq(estimate_label(PRIMARY_FORM))
+    whole = estimates["subgroup"].eq(EVERYBODY) & (estimates["partition"].eq("") | estimates["model"].eq(STRATA))
+    rows = _first_shrinkage(estimates[primary & ratios & whole])
+    return rows.iloc[pd.factorize(rows["model"] + rows["partition"])[0].argsort(kind="stable")]
+
+
+def _first_shrinkage(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the estimates without those of a second form of shrinkage."""
+    first = rows.groupby(["model", "partition"])["shrinkage"].transform("first")
+    return rows[rows["shrinkage"].eq(first)]
+
+
+def _overall(result: Reanalysis) -> None:
+    rows = _overall_rows(result.estimates)
+    if rows.empty:
+        return
+    heading("Overall hazard ratio, by prior")
+    columns = ("Model", "Prior", "Hazard ratio", *probability_columns(result))
+    cells = [(_model(row), row["prior"], ratio(row), *probabilities(row)) for row in rows_of(rows)]
+    table(columns, _without_repeats(cells), right=probability_columns(result))
+    priors = (f"{name} {normal}" for name, normal in result.run["resolved"]["priors"].items())
+    paragraph(f"Priors on the log hazard ratio: {', '.join(priors)}.")
+
+
+def _model(row: pd.Series) -> str:
+    """Return what an overall effect is: its model and, where it is not the crude one, what makes it another."""
+    if row["model"] == ADJUSTED:
+        return f"{ADJUSTED} ({PRIMARY_FORM})"
+    if row["model"] == STRATA:
+        return f"{STRATA}, standardised over {row['partition']} (average up to {row['time']:g})"
+    average = row["estimand"] == "average_hazard_ratio"
+    return f"{row['model']} (average up to {row['time']:g})" if average else str(row["model"])
+
+
+def _without_repeats(cells: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Return rows with the first cell empty where it repeats the one above."""
+    before = ["", *(row[0] for row in cells)]
+    return [("", *row[1:]) if row[0] == last else row for row, last in zip(cells, before, strict=False)]
+
+
+def _imbalance(result: Reanalysis) -> None:
+    """Print what each factor's imbalance accounts for, then the adjusted hazard ratios."""
+    estimates, terms = result.estimates, result.imbalance
+    adjusted = estimates[estimates["model"].eq(ADJUSTED)]
+    if adjusted.empty or terms.empty:
+        return
+    heading("Imbalance between the arms: by how much it moves the log hazard ratio")
+    columns = ("Factor", "Control", "Treatment", "Adjusted hazard ratio", *(f"Shift, {form}" for form in FORMS))
+    by_form = [terms[terms["form"].eq(form)] for form in FORMS]
+    rows = [_term(*parts) for parts in zip(*map(rows_of, by_form), strict=True)]
+    table(columns, [*rows, ("Together", "", "", "", *(f"{one['shift'].sum():.3f}" for one in by_form))])
+    chosen = first_prior(adjusted)
+    heading(
+        f"Overall hazard ratio adjusted for these factors, under the {chosen['prior'].iloc[0]} prior on the crude one"
+    )
+    cells = [(row["label"], ratio(row), *probabilities(row)) for row in rows_of(chosen)]
+    table(("Estimate", "Hazard ratio", *probability_columns(result)), cells, right=probability_columns(result))
+    paragraph(
+        "Conditional on these factors, with coefficients of the same trial: a correction of the crude effect, not "
+        "what a model of treatment and factors together would give, as hazard ratios are not collapsible. How the "
+        "coefficients are correlated is not printed; 0 is supposed where nothing else is said."
+    )
+
+
+def _term(first: pd.Series, *others: pd.Series) -> tuple[str, ...]:
+    """Return a factor's line: the first form's shift with its interval, the others' without."""
+    ratio = with_interval(first["hazard_ratio"], first["lower"], first["upper"])
+    shares = (f"{100 * first[arm]:.1f}%" for arm in ARMS)
+    shift = with_interval(first["shift"], first["shift_lower"], first["shift_upper"], digits=3)
+    return (str(first["label"]), *shares, ratio, shift, *(f"{row['shift']:.3f}" for row in others))
+
+
+def _landmarks(result: Reanalysis) -> None:
+    estimates = first_prior(result.estimates)
+    estimates = _first_shrinkage(estimates[estimates["subgroup"].eq(EVERYBODY)])
+    estimates = estimates.assign(model=_with_partition(estimates))
+    landmarks = estimates[estimates["estimand"].eq("survival_difference")]
+    if landmarks.empty:
+        return
+    unit, prior = result.record.time_unit, landmarks["prior"].iloc[0]
+    heading(f"Survival in percent by time in {unit}, and difference (treatment minus control): {prior} prior")
+    columns = ("Time", "Source", "Control", "Treatment", "Difference", "P(benefit)", "Hazard ratio at that time")
+    rows = []
+    for time in sorted(landmarks["time"].unique()):
+        rows += [_printed_landmark(result.record, time)]
+        models = landmarks.loc[landmarks["time"].eq(time), "model"].unique()
+        rows += [_modelled_landmark(estimates[estimates["model"].eq(model)], model, time) for model in models]
+    table(columns, _without_repeats(rows), right=("P(benefit)",))
+    if NOT_PROPORTIONAL in set(landmarks["model"]):
+        paragraph("Piecewise supposes one hazard ratio for all times; nonproportional lets each time speak.")
+
+
+def _with_partition(rows: pd.DataFrame) -> pd.Series:
+    return rows["model"].where(rows["partition"].eq(""), rows["model"] + ", " + rows["partition"])
+
+
+def _printed_landmark(record: Record, time: float) -> tuple[str, ...]:
+    items = {item.arm: item for item in record.survival if item.use and item.where.is_overall and item.time == time}
+    cells = [_printed_percentage(items.get(arm)) for arm in ARMS]
+    p = next((str(item.p) for item in items.values() if item.p), "")
+    return (f"{time:g}", "paper", *cells, f"p {_equals(p)}" if p else "", "", "")
+
+
+def _equals(p: str) -> str:
+    return p if p.startswith("<") else f"= {p}"
+
+
+def _printed_percentage(item: Survival | None) -> str:
+    if item is None:
+        return ""
+    limits = [limit.value for limit in item.ci] if item.ci else [math.nan, math.nan]
+    value, lower, upper = (100 * number for number in (item.estimate.value, *limits))
+    return with_interval(value, lower, upper, digits=0)
+
+
+def _modelled_landmark(estimates: pd.DataFrame, model: str, time: float) -> tuple[str, ...]:
+    rows = {str(row["estimand"]): row for row in rows_of(estimates[estimates["time"].eq(time)])}
+    difference, at_that_time = rows["survival_difference"], rows.get("hazard_ratio")
+    cells = [percentage(rows[f"survival_{name}"]) for name in ("control", "treatment", "difference")]
+    then = "" if at_that_time is None else ratio(at_that_time)
+    return (f"{time:g}", model, *cells, probability(difference["prob_benefit"]), then)
+
+
+def comparison(record: Record, compared: pd.DataFrame) -> None:
+    """Print published, Cox and posterior hazard ratios side by side, a table for each prior."""
+    paragraph(f"Hazard ratios of {record.id}: published, Cox fit to the rebuilt data, posterior")
+    for prior, rows in compared.groupby("prior", sort=False):
+        heading(f"Under the {prior} prior")
+        _compared(rows)
+    _withheld(record, compared)
+
+
+def _overall_comparison(result: Reanalysis) -> None:
+    compared = first_prior(result.comparison)
+    heading(f"Overall: published, Cox fit to the rebuilt data, posterior under the {compared['prior'].iloc[0]} prior")
+    _compared(_first_shrinkage(compared[compared["subgroup"].eq(EVERYBODY)]))
+    _withheld(result.record, compared)
+
+
+def _compared(rows: pd.DataFrame) -> None:
+    columns = ("Patients", "Published", "Cox", "Posterior", "Model")
+    rows = rows.assign(model=_with_partition(rows))
+    cells = [
+        (
+            "All" if row["subgroup"] == EVERYBODY else row["label"],
+            published_ratio(row),
+            with_interval(row["cox"], row["cox_lower"], row["cox_upper"]),
+            with_interval(row["posterior"], row["posterior_lower"], row["posterior_upper"]),
+            f"{row['model']}, no pooling" if row["shrinkage"] == subgroups.RAW else row["model"],
+        )
+        for row in rows_of(rows)
+    ]
+    table(columns, cells)
+
+
+def _withheld(record: Record, compared: pd.DataFrame) -> None:
+    withheld = compared["withheld"].dropna()
+    if len(withheld):
+        predicted = f"When the overall hazard ratio is withheld, the other numbers predict {withheld.iloc[0]:.2f}"
+        paragraph(f"{predicted}{_printed_overall(record)}.")
+
+
+def _printed_overall(record: Record) -> str:
+    overall = record.overall_hazard_ratio
+    return "" if overall is None else f" (printed: {overall.treatment_over_control:.2f})"
+
+
+def _gate(diagnostics: pd.DataFrame) -> None:
+    heading("Diagnostics")
+    rhat, divergences = diagnostics["rhat"].max(), int(diagnostics["divergences"].max())
+    failed = diagnostics[~diagnostics["passed"].astype(bool)]
+    worst = f"worst R-hat {rhat:.3f}, most divergences {divergences}"
+    fits = ["model", "shrinkage", "prior"]
+    if failed.empty:
+        fitted = diagnostics[diagnostics["model"].ne(ADJUSTED)]  # the adjusted effect is derived from a fit
+        number = len(fitted.drop_duplicates(["model", "prior"]))
+        paragraph(f"Passed: all {number} posteriors ({worst}).")
+        return
+    paragraph(f"FAILED ({worst}). Do not rely on:")
+    names = failed.groupby(fits, sort=False)["quantity"].agg(lambda names: ", ".join(dict.fromkeys(names)))
+    table(("Model", "Shrinkage", "Prior", "Quantities"), names.reset_index().astype(str).to_numpy().tolist())
+
+
+def _audit_in_short(findings: pd.DataFrame, record: Record) -> None:
+    heading("Audit of the published numbers")
+    counts = findings["verdict"].value_counts()
+    paragraph("" + ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in VERDICTS))
+    for verdict in ("impossible", "inconsistent"):
+        findings_of(findings[findings["verdict"] == verdict], verdict)
+    paragraph(f"The notes too: secondlook audit {record.id}")
+
+
+_FILES = {
+    "estimates.csv": "every estimate with its probabilities",
+    "comparison.csv": "published, Cox and posterior hazard ratios",
+    "diagnostics.csv": "convergence by quantity and imputation",
+    "audit.csv": "every check of the published numbers",
+    "credibility.csv": "what each subgroup claim rests on, with blanks for the reader",
+    "homogeneity.csv": "what trials without any heterogeneity print of their subgroups",
+    "imbalance.csv": "what each prognostic factor's imbalance accounts for",
+    "reconstruction.csv": "published numbers and what the rebuilt data make of them",
+    "posterior": "posterior draws (ArviZ, netCDF)",
+    "figures": "figures (PNG and SVG)",
+    "run.json": "versions, options and notes",
+}
+
+
+def _contents(directory: Path) -> list[tuple[str, str]]:
+    return [(str(directory / name), text) for name, text in _FILES.items() if (directory / name).exists()]
