@@ -90,15 +90,15 @@ def comparison_rows(
     rows = []
     for row in ratios.itertuples():
         group = str(row.partition), str(row.subgroup)
+        standardised = row.subgroup == OVERALL.key and bool(row.partition)  # neither printed nor a Cox fit
         if group not in cox:
-            cox[group] = _cox_of(tables, *group)
-        whole = group == ("", OVERALL.key)
+            cox[group] = None if standardised else _cox_of(tables, *group)
         rows.append(
             {name: getattr(row, name) for name in ("partition", "subgroup", "label", "model", "shrinkage", "prior")}
-            | _published(printed.get(str(row.subgroup)))
+            | _published(None if standardised else printed.get(str(row.subgroup)))
             | _triple("cox", cox[group])
             | _triple("posterior", (row.median, row.lower, row.upper))
-            | {"withheld": withheld if whole else np.nan}
+            | {"withheld": withheld if group == ("", OVERALL.key) else np.nan}
         )
     return pd.DataFrame(rows)
 
@@ -108,12 +108,9 @@ def _cox_of(tables: Mapping[str, xr.Dataset], partition: str, subgroup: str) -> 
     if partition not in tables:
         return None
     table = tables[partition]
-    members = None
-    if subgroup != OVERALL.key or partition:
-        members = members_of(parse_key(subgroup), [parse_key(key) for key in map(str, table.stratum.to_numpy())])
-        if not members:
-            return None
-    return cox_table(table if members is None else table.isel(stratum=list(members)))
+    strata = [parse_key(str(key)) for key in table.stratum.to_numpy()]
+    members = members_of(parse_key(subgroup), strata)
+    return cox_table(table.isel(stratum=list(members))) if members else None
 
 
 def _published(row: HazardRatio | None) -> dict[str, object]:

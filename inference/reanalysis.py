@@ -18,6 +18,7 @@ from ..data.errors import input_error
 from ..data.imbalance import imbalance_terms
 from ..data.reconstruction import FIT_SHEET_COLUMNS, Target, check_partition, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
+from ..models.shrinkage import ShrinkageForm
 from . import columns
 from .columns import arranged
 from .comparison import comparison_rows
@@ -172,6 +173,9 @@ def fit(
     """
     if model not in MODELS:
         raise input_error("--model", "", model, f"not a model; give one of {', '.join(MODELS)}")
+    ShrinkageForm(shrinkage)  # refuses an unknown one
+    if shrinkage != PRIMARY_SHRINKAGE and model != "subgroups":
+        raise input_error("--shrinkage", "", shrinkage, f"is for subgroups, not for {model}")
     return analyse(trial, (model,), (prior,), partition, (shrinkage,), options or Options(), notify)
 
 

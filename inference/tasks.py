@@ -16,6 +16,7 @@ from ..data.errors import input_error
 from ..data.subgroup import parse_key
 from ..data.table import edges, interval_edges, regroup
 from ..models.priors import Prior
+from ..models.shrinkage import SHRINKAGES, ShrinkageForm
 from .fitting import Data, Task, Values
 from .imputations import Imputations
 from .options import Options
@@ -26,7 +27,7 @@ PIECEWISE_MODELS = ("piecewise", "nonproportional")
 MODELS = (*PIECEWISE_MODELS, "subgroups", "effects")
 OF_NONPROPORTIONAL = ("omega", "omega_step_sd")
 INTERVAL_MONTHS = 6.0
-PRIMARY_SHRINKAGE = "half-normal"
+PRIMARY_SHRINKAGE = SHRINKAGES[0]
 
 
 def model_edges(table: xr.Dataset, options: Options) -> NDArray[np.float64]:
@@ -162,7 +163,7 @@ def _subgroup_task(
     *,
     primary_only: bool,
 ) -> Task:
-    from ..models.subgroups import ShrinkageForm, log_time, subgroup_data, subgroups
+    from ..models.subgroups import log_time, subgroup_data, subgroups
 
     form = ShrinkageForm(shrinkage, options.tau_scale)
     strata = [parse_key(str(key)) for key in source.tables.stratum.to_numpy()]

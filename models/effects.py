@@ -28,8 +28,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .piecewise import overall_prior
 from .priors import Prior
+from .shrinkage import TAU_SCALE
 
-TAU_SCALE = 0.25
 NO_INFORMATION = 1e6  # standard error of a place that is not filled
 
 

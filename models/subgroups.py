@@ -28,7 +28,6 @@ Sources: Gelman 2006, Bayesian Anal 1:515 (half-t scales); Piironen and Vehtari 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,55 +37,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..data.cohort import MONTHS
-from ..data.errors import input_error
-from .effects import TAU_SCALE
 from .piecewise import LEVEL_SD, MONTHS_PER_YEAR, STEP_SD, overall_prior, random_walk, walk_basis
 from .priors import Prior
+from .shrinkage import SETTINGS, ShrinkageForm
 
 STRATUM_SD = 1.0  # of a stratum's log rate about the trial's
 SLOPE_SD = 0.3  # of its change per unit of log time
 DEGREES_OF_FREEDOM = 3.0
 SLAB = 0.5  # the most that the horseshoe lets a log hazard ratio differ, as an SD
-UNSHRUNKEN_SD = 5.0
-SHRINKAGES = ("half-normal", "half-student-t", "horseshoe", "none", "pooled")
-SETTINGS = 4
-
-
-@dataclass(frozen=True)
-class ShrinkageForm:
-    """How strata's treatment effects are shrunken towards each other.
-
-    Parameters
-    ----------
-    name
-        One of `SHRINKAGES`.
-    tau_scale
-        Scale of the prior on ``tau``, the SD of the strata's log hazard ratios.
-
-    Raises
-    ------
-    InputError
-        For an unknown name.
-    """
-
-    name: str = "half-normal"
-    tau_scale: float = TAU_SCALE
-
-    def __post_init__(self) -> None:
-        if self.name not in SHRINKAGES:
-            allowed = f"not a form of shrinkage; give one of {', '.join(SHRINKAGES)}"
-            raise input_error("--shrinkage", "", self.name, allowed)
-
-    @property
-    def has_tau(self) -> bool:
-        """Whether there is an SD between strata to estimate."""
-        return self.name in SHRINKAGES[:3]
-
-    def settings(self) -> tuple[float, float, float, float]:
-        """Return the scale of ``tau``, its fixed part, whether it is a t, whether strata have scales of their own."""
-        fixed = UNSHRUNKEN_SD if self.name == "none" else 0.0
-        scale = self.tau_scale if self.has_tau else 0.0
-        return scale, fixed, float(self.name == "half-student-t"), float(self.name == "horseshoe")
 
 
 def subgroups(

@@ -186,7 +186,7 @@ def reanalysis(prior: str = "weak", passed: bool = True, **options: object) -> R
     sheet = {"item": "deaths", "subgroup": "overall", "arm": "control", "time": np.nan, "printed": "101"}
     return Reanalysis(
         record,
-        None,
+        {},
         (fit,),
         pd.DataFrame([*ratios, *adjusted, *survival]),
         pd.DataFrame(compared),

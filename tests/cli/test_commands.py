@@ -58,6 +58,8 @@ def test_reanalyse_calls_the_library_once_and_writes_everything(run, library):
         "audit.csv",
         "reconstruction.csv",
         "imbalance.csv",
+        "credibility.csv",
+        "homogeneity.csv",
     }
     assert written == tables | {"posterior", "figures", "run.json", "record.json"}
     assert [path.name for path in Path("results").iterdir()] == ["mf07-01"]  # nothing is left over
@@ -95,7 +97,7 @@ def test_fit_merges_into_results_of_the_same_record(run, library, results):
     results(Path("here"))
     done = run("fit", "--out", "here", "--prior", "-0.2,0.5", "--model", "effects", "--tau-scale", "0.5", "--quiet")
     assert done.code == 0
-    assert calls == [("fit", "mf07-01", ("effects", "-0.2,0.5", None), Options(tau_scale=0.5))]
+    assert calls == [("fit", "mf07-01", ("effects", "-0.2,0.5", None, "half-normal"), Options(tau_scale=0.5))]
     assert set(pd.read_csv("here/estimates.csv")["prior"]) == {"weak", "-0.2,0.5"}
     assert {path.stem for path in Path("here/posterior").iterdir()} == {"piecewise-weak", "piecewise--0.2,0.5"}
 

@@ -198,7 +198,7 @@ def made(fits=None, record=None, table=True) -> Reanalysis:
     adjusted = adjusted_estimates(fits)
     return Reanalysis(
         record=record or parse_record(raw_record()),
-        table=made_table() if table else None,
+        tables={"": made_table()} if table else {},
         fits=tuple(fits),
         estimates=pd.concat([estimates, adjusted]) if len(adjusted) else estimates,
         comparison=comparison_of(estimates),

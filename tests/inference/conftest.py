@@ -55,7 +55,8 @@ def few(pytestconfig):
     graphs = vars(pytestconfig).setdefault("compiled_graphs", {})
 
     def compile_once(model):
-        name = "mf07 effects" if "mu" in model.named_vars else "mf07 piecewise"
+        names = {"mu": "mf07 effects", "delta": "mf07 subgroups"}
+        name = next((name for variable, name in names.items() if variable in model.named_vars), "mf07 piecewise")
         if name not in graphs:
             graphs[name] = compile_model(model)
         return graphs[name]
@@ -69,7 +70,7 @@ def few(pytestconfig):
 @pytest.fixture(scope="session")
 def mf07(few):
     """MF07-01, the proportional model, sampled under `vague` and reweighted to `sceptical`."""
-    return analyse("mf07-01", ("piecewise",), ("vague", "sceptical"), None, few, lambda _: None)
+    return analyse("mf07-01", ("piecewise",), ("vague", "sceptical"), None, ("half-normal",), few, lambda _: None)
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,8 @@ def test_rows_side_by_side(record):
         ("hazard_ratio", np.nan, "er", "er=-", 0.85, 0.60, 1.20),
         ("hazard_ratio", np.nan, "er", "overall", 0.70, 0.50, 0.95),
     )
-    rows = comparison_rows(record, frame, (0.65, 0.48, 0.87), 0.655)
+    tables = {"": expected_table([0.65])}
+    rows = comparison_rows(record, frame, tables, 0.655)
     whole, positive, negative, standardised = rows.itertuples()
     assert (whole.published, whole.published_lower, whole.published_upper, whole.published_level) == (
         0.66,
@@ -86,7 +87,8 @@ def test_rows_side_by_side(record):
         0.88,
         0.90,
     )
-    assert (whole.cox, whole.cox_lower, whole.cox_upper, whole.withheld) == (0.65, 0.48, 0.87, 0.655)
+    assert (whole.cox, whole.cox_lower, whole.cox_upper) == cox_table(tables[""])
+    assert whole.withheld == 0.655
     assert (whole.posterior, whole.posterior_lower, whole.posterior_upper) == (0.67, 0.50, 0.90)
     # printed control over treatment, shown treatment over control; the row not in use is not shown
     assert (positive.published, positive.published_lower, positive.published_upper) == pytest.approx(
@@ -94,7 +96,7 @@ def test_rows_side_by_side(record):
     )
     assert np.isnan([positive.cox, positive.withheld]).all()
     assert negative.published == 0.80 and np.isnan([negative.published_lower, negative.published_level]).all()
-    assert np.isnan(standardised.cox)  # the crude Cox fit is not the standardised effect
+    assert np.isnan([standardised.cox, standardised.published]).all()  # the crude effect is another one
 
 
 def test_only_effects_over_all_time_are_compared(record):
@@ -103,6 +105,6 @@ def test_only_effects_over_all_time_are_compared(record):
         ("hazard_ratio", 36.0, "", "overall", 0.75, 0.50, 1.10),
         ("rmst_difference", 36.0, "", "overall", 2.0, -1.0, 5.0),
     )
-    rows = comparison_rows(record, frame, None, None)
+    rows = comparison_rows(record, frame, {}, None)
     assert rows["posterior"].tolist() == [0.67]
     assert np.isnan(rows[["cox", "withheld"]].astype(float)).all(axis=None)

@@ -147,7 +147,7 @@ def test_what_a_record_cannot_support_is_said(bare):
     with pytest.raises(InputError, match="prints no patients of both arms"):
         inference.fit(bare, "piecewise")
     with pytest.raises(
-        InputError, match="--model: cox: not a model; give one of piecewise, nonproportional, effects"
+        InputError, match="--model: cox: not a model; give one of piecewise, nonproportional, subgroups"
     ):
         inference.fit(bare, "cox")
     with pytest.raises(InputError, match="give --design-hr"):
@@ -178,7 +178,15 @@ def test_unsupported_models_are_noted_and_the_others_run(bare, monkeypatch):
     )
     told = []
     with pytest.raises(ZeroDivisionError):
-        analyse(bare, ("piecewise", "nonproportional", "effects"), ("weak",), None, inference.Options(), told.append)
+        analyse(
+            bare,
+            ("piecewise", "nonproportional", "effects"),
+            ("weak",),
+            None,
+            ("half-normal",),
+            inference.Options(),
+            told.append,
+        )
     assert seen == ["effects"]
     assert any("note: bare: published survival cannot be rebuilt" in line for line in told)
 

@@ -1,0 +1,151 @@
+"""Hierarchical model of strata: against quadrature, closed forms, and the diagnostics gate under every shrinkage."""
+
+import numpy as np
+import pytest
+from arviz_stats.base import array_stats
+from scipy import stats
+
+from secondlook.data import InputError
+from secondlook.data.table import survival_table
+from secondlook.inference.options import Options
+from secondlook.inference.sampling import sample
+from secondlook.models.priors import Prior
+from secondlook.models.shrinkage import SHRINKAGES, ShrinkageForm
+from secondlook.models.subgroups import log_time, subgroup_data, subgroups
+
+WEAK = Prior("weak", (0.0,), (1.0,))
+EDGES = np.array([0.0, 12.0, 24.0, 48.0])
+PROGNOSIS = np.array([1.0, 1.3, 0.8, 2.0])
+
+
+def table(log_ratios, patients, rate=0.02, noise=None):
+    """Strata with proportional hazards between them and between arms, expected deaths unless noise is given."""
+    strata = len(log_ratios)
+    rates = rate * PROGNOSIS[:strata, None] * np.exp(np.stack([np.zeros(strata), log_ratios], axis=1))
+    sizes = np.broadcast_to(np.asarray(patients, dtype=float)[:, None], (strata, 2))
+    at_risk = sizes[..., None] * np.exp(-(rates[..., None] + 0.01) * EDGES)
+    exposure = -np.diff(at_risk) / (rates[..., None] + 0.01)
+    deaths = rates[..., None] * exposure
+    if noise is not None:
+        deaths = noise.poisson(deaths).astype(float)
+    cells = (deaths[None], exposure[None], 0 * deaths[None], sizes[None])
+    keys = [f"er={level}" for level in "abcd"[:strata]]
+    return survival_table(*cells, EDGES, strata=keys, trial="t", source="patients", time_unit="months")
+
+
+LARGE = table([-0.6, -0.3, 0.1, -0.2], [3000, 2000, 1500, 1000])
+SMALL = table([-0.7, -0.4, 0.7, -0.4], [30, 75, 12, 17], noise=np.random.default_rng(4))
+
+
+@pytest.fixture(scope="module")
+def draws(compiled):
+    """Return posterior and statistics of a table under some form of shrinkage; one graph of four strata."""
+
+    def run(made, name="half-normal", prior=WEAK, options=None):
+        graph = compiled("four strata", subgroups(LARGE, WEAK))
+        data = subgroup_data(made, 0, ShrinkageForm(name), strata=4) | {"prior": prior.padded()}
+        return sample(graph, data, options or Options(draws=1500), 0)
+
+    return run
+
+
+def closed_form(made):
+    """Each stratum's log rate ratio and its standard error (proportional hazards, a rate per interval)."""
+    deaths, exposure = made.deaths[0].to_numpy(), made.exposure[0].to_numpy()
+    ratio = np.log(deaths.sum(2)[:, 1] / exposure.sum(2)[:, 1]) - np.log(deaths.sum(2)[:, 0] / exposure.sum(2)[:, 0])
+    return ratio, np.sqrt((1 / deaths.sum(2)).sum(axis=1))
+
+
+def quadrature(estimates, errors, tau_scale):
+    """Mean and SD of beta and mean of tau: normal effects with a normal prior, on a grid."""
+    beta, tau = np.linspace(-1.5, 1.0, 501)[:, None], np.linspace(1e-4, 1.5, 600)
+    log_density = stats.norm.logpdf(beta) + stats.halfnorm.logpdf(tau, scale=tau_scale)
+    for estimate, error in zip(estimates, errors, strict=True):
+        log_density = log_density + stats.norm.logpdf(estimate, beta, np.hypot(error, tau))
+    weight = np.exp(log_density - log_density.max())
+    weight /= weight.sum()
+    mean = (weight * beta).sum()
+    return mean, np.sqrt((weight * (beta - mean) ** 2).sum()), (weight * tau).sum()
+
+
+def test_half_normal_agrees_with_the_exact_normal_hierarchy(draws, agrees):
+    posterior, _ = draws(LARGE, options=Options(draws=4000))
+    mean, sd, tau = quadrature(*closed_form(LARGE), 0.25)
+    assert float(posterior["beta"].mean()) == pytest.approx(mean, abs=0.01)
+    assert float(posterior["beta"].std()) == pytest.approx(sd, rel=0.05)
+    assert float(posterior["tau"].mean()) == pytest.approx(tau, rel=0.04)
+
+
+def test_without_pooling_each_stratum_has_its_closed_form(draws):
+    posterior, _ = draws(LARGE, "none")
+    effects = (posterior["beta"] + posterior["delta"]).transpose("stratum", "chain", "draw").to_numpy()
+    estimates, errors = closed_form(LARGE)
+    np.testing.assert_allclose(effects.mean(axis=(1, 2)), estimates, atol=0.15 * errors.min())
+    np.testing.assert_allclose(effects.std(axis=(1, 2)), errors, rtol=0.05)
+    np.testing.assert_allclose(posterior["delta"].sum("stratum"), 0, atol=1e-9)  # beta is their average
+
+
+def test_pooled_strata_have_one_effect(draws):
+    posterior, _ = draws(LARGE, "pooled")
+    assert np.abs(posterior["delta"]).max() == 0
+    estimates, errors = closed_form(LARGE)
+    weights = errors**-2 / (errors**-2).sum()
+    assert float(posterior["beta"].mean()) == pytest.approx(weights @ estimates, abs=0.01)
+    assert float(posterior["beta"].std()) == pytest.approx((errors**-2).sum() ** -0.5, rel=0.06)
+
+
+def test_prognosis_is_found_and_centred(draws):
+    posterior, _ = draws(LARGE)
+    shares = (LARGE.patients[0].sum("arm") / LARGE.patients[0].sum()).to_numpy()
+    gamma = posterior["gamma"].mean(("chain", "draw")).to_numpy()
+    expected = np.log(PROGNOSIS) - shares @ np.log(PROGNOSIS)
+    np.testing.assert_allclose(gamma, expected, atol=0.08)
+    for name in ("gamma", "kappa"):
+        np.testing.assert_allclose(posterior[name].transpose("chain", "draw", "stratum") @ shares, 0, atol=1e-9)
+
+
+def test_empty_strata_change_nothing(draws):
+    """Three strata in a graph of four, against the same three with the fourth cut off the likelihood by hand."""
+    three = LARGE.isel(stratum=[0, 1, 2])
+    posterior, _ = draws(three)
+    mean, sd, tau = quadrature(*closed_form(three), 0.25)
+    assert float(posterior["beta"].mean()) == pytest.approx(mean, abs=0.012)
+    assert float(posterior["beta"].std()) == pytest.approx(sd, rel=0.06)
+    assert float(posterior["tau"].mean()) == pytest.approx(tau, rel=0.05)
+
+
+@pytest.mark.parametrize("name", SHRINKAGES)
+def test_the_gate_is_green_under_every_shrinkage(draws, name):
+    """About 150 deaths, the smallest stratum with 24 patients: no divergences, chains agree, enough draws."""
+    posterior, statistics = draws(SMALL, name, options=Options())
+    assert int(statistics["diverging"].sum()) == 0
+    effects = (posterior["beta"] + posterior["delta"]).transpose("stratum", "chain", "draw").to_numpy()
+    assert array_stats.rhat(effects, chain_axis=-2, draw_axis=-1).max() <= 1.01
+    assert array_stats.ess(effects, chain_axis=-2, draw_axis=-1).min() >= 1000
+
+
+def test_shrunken_effects_lie_between_raw_and_pooled(draws):
+    middle = {
+        name: np.sort((post["beta"] + post["delta"]).median(("chain", "draw")).to_numpy())
+        for name in ("none", "half-normal", "half-student-t", "horseshoe", "pooled")
+        for post in [draws(SMALL, name)[0]]
+    }
+    spread = {name: values[-1] - values[0] for name, values in middle.items()}
+    assert spread["pooled"] == pytest.approx(0, abs=1e-9)
+    for name in ("half-normal", "half-student-t", "horseshoe"):
+        assert 0.02 < spread[name] < 0.8 * spread["none"]
+
+
+def test_log_time_is_centred_at_the_deaths():
+    deaths = np.array([5.0, 3.0, 2.0])
+    covariate = log_time(LARGE, deaths)
+    assert deaths @ covariate == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(np.diff(covariate), np.diff(np.log([6.0, 18.0, 36.0])))
+
+
+def test_unknown_forms_are_refused():
+    with pytest.raises(
+        InputError, match="--shrinkage: lasso: not a form of shrinkage; give one of half-normal, half"
+    ):
+        ShrinkageForm("lasso")
+    assert [ShrinkageForm(name).has_tau for name in SHRINKAGES] == [True, True, True, False, False]
