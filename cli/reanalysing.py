@@ -71,7 +71,8 @@ def fit(
         Directory to write to: a new one, or results of the same record.
     model
         piecewise (one hazard ratio), nonproportional (a hazard ratio that changes over time), subgroups (strata
-        with effects shrunken towards each other) or effects (the printed hazard ratios, shrunken likewise).
+        with effects shrunken towards each other), effects (the printed hazard ratios, shrunken likewise) or
+        binary (secondary endpoints).
     prior
         Prior on the overall log hazard ratio: weak, vague, sceptical, enthusiastic, pessimistic, or MEAN,SD.
     partition

@@ -50,6 +50,7 @@ def reanalysis(result: Reanalysis, directory: Path) -> None:
     _landmarks(result)
     subgroups.effects(result)
     subgroups.credibility(result.credibility, result.homogeneity)
+    _secondary(result)
     _overall_comparison(result)
     _gate(result.diagnostics)
     _audit_in_short(result.audit, result.record)
@@ -64,6 +65,7 @@ def fit(result: Reanalysis, directory: Path) -> None:
     _imbalance(result)
     _landmarks(result)
     subgroups.effects(result)
+    _secondary(result)
     _gate(result.diagnostics)
     line()
     files([directory / "posterior" / f"{one.name}.nc" for one in result.fits])
@@ -219,6 +221,24 @@ def comparison(record: Record, compared: pd.DataFrame) -> None:
     _withheld(record, compared)
 
 
+def _secondary(result: Reanalysis) -> None:
+    """Print the binary endpoints: counts, posterior under the first prior, Fisher's exact test."""
+    estimates = result.estimates[result.estimates["model"].eq("binary")]
+    if estimates.empty or result.binary.empty:
+        return
+    chosen = first_prior(estimates).set_index(["endpoint", "estimand"])
+    heading(f"Secondary endpoints under the {chosen['prior'].iloc[0]} prior on the log odds ratio")
+    cells = []
+    for row in rows_of(result.binary):
+        odds, difference = (chosen.loc[(row["endpoint"], name)] for name in ("odds_ratio", "risk_difference"))
+        counts = (f"{row[f'{arm}_events']}/{row[f'{arm}_patients']}" for arm in ARMS)
+        probable = probability(difference["prob_benefit"])
+        fisher = f"{row['fisher_p']:.2g}"
+        cells.append((row["endpoint"], *counts, percentage(difference), ratio(odds), probable, fisher))
+    columns = ("Endpoint", "Control", "Treatment", "Difference in %", "Odds ratio", "P(benefit)", "Fisher's p")
+    table(columns, cells, right=("P(benefit)", "Fisher's p"))
+
+
 def _overall_comparison(result: Reanalysis) -> None:
     compared = first_prior(result.comparison)
     heading(f"Overall: published, Cox fit to the rebuilt data, posterior under the {compared['prior'].iloc[0]} prior")
@@ -287,6 +307,7 @@ _FILES = {
     "credibility.csv": "what each subgroup claim rests on, with blanks for the reader",
     "homogeneity.csv": "what trials without any heterogeneity print of their subgroups",
     "imbalance.csv": "what each prognostic factor's imbalance accounts for",
+    "binary.csv": "secondary endpoints and Fisher's exact test",
     "reconstruction.csv": "published numbers and what the rebuilt data make of them",
     "posterior": "posterior draws (ArviZ, netCDF)",
     "figures": "figures (PNG and SVG)",

@@ -32,10 +32,14 @@ IMBALANCE = (
     *("trial", "label", "subgroup", "form", "control", "treatment", "hazard_ratio", "lower", "upper"),
     *("shift", "shift_lower", "shift_upper"),
 )
+BINARY = (
+    *("trial", "endpoint", "control_events", "control_patients", "treatment_events", "treatment_patients"),
+    *("printed_p", "fisher_p", "odds_ratio", "lower", "upper"),
+)
 TEXTS = (  # of all tables: empty where not applicable
     *("trial", "source", "endpoint", "model", "shrinkage", "prior", "partition", "subgroup", "reference", "label"),
     *("item", "arm", "printed", "form", "statistic", "planned", "baseline", "chance_source", "direction_foretold"),
-    *("prior_evidence", "plausibility", "cut_point", "looked_at_unprinted", "verdict"),
+    *("prior_evidence", "plausibility", "cut_point", "looked_at_unprinted", "verdict", "printed_p"),
 )
 
 

@@ -14,7 +14,7 @@ from ..data.reconstruction import members_of
 from ..data.record import HazardRatio
 from ..data.subgroup import parse_key
 from ..data.table import pooled
-from . import imbalance
+from . import columns, imbalance
 
 LEVEL = 0.95
 
@@ -100,7 +100,7 @@ def comparison_rows(
             | _triple("posterior", (row.median, row.lower, row.upper))
             | {"withheld": withheld if group == ("", OVERALL.key) else np.nan}
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[name for name in columns.COMPARISON if name != "trial"])
 
 
 def _cox_of(tables: Mapping[str, xr.Dataset], partition: str, subgroup: str) -> tuple[float, float, float] | None:

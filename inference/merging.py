@@ -27,6 +27,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "imbalance": ("trial",),
     "credibility": ("trial",),
     "homogeneity": ("trial",),
+    "binary": ("trial",),
     "diagnostics": _FIT,  # a fit's diagnostics belong together: it may have had more imputations before
 }
 

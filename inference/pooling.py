@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 
 from .diagnostics import Diagnostics
 from .options import Options
-from .quantities import Draws, Quantity
+from .quantities import NEUTRAL, Draws, Quantity
 
 MOST_IMPUTATION_ERROR = 0.1  # of a posterior SD: the between-imputation part of the Monte Carlo error
 MOST_IMPUTATIONS = 200
@@ -115,7 +115,7 @@ def estimate_rows(draws: Draws, diagnostics: Diagnostics, options: Options) -> l
 
 
 def _identity(quantity: Quantity) -> dict[str, object]:
-    names = ("partition", "subgroup", "reference", "label", "estimand")
+    names = ("endpoint", "partition", "subgroup", "reference", "label", "estimand")
     time = np.nan if quantity.time is None else quantity.time
     return {name: getattr(quantity, name) for name in names} | {"time": time}
 
@@ -135,6 +135,9 @@ def _probabilities(quantity: Quantity, values: Array, options: Options) -> dict[
             "prob_meaningful": float((values < options.benefit_threshold).mean()),
             "prob_harm": float((values > options.harm_threshold).mean()),
         }
+    if quantity.estimand in NEUTRAL:
+        above = values > NEUTRAL[quantity.estimand]
+        return empty | {"prob_benefit": float((above if quantity.more_is_better else ~above).mean())}
     if quantity.is_contrast:
         return empty | {"prob_benefit": float((values < 1).mean())}
     return empty | {"prob_benefit": float((values > 0).mean())} if quantity.is_difference else empty

@@ -15,6 +15,7 @@ from ..data.cohort import crossing, time_within
 
 Array = NDArray[np.float64]
 RATIOS = ("hazard_ratio", "average_hazard_ratio")
+NEUTRAL = {"odds_ratio": 1.0, "risk_ratio": 1.0, "risk_difference": 0.0}  # of binary endpoints
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Quantity:
         Which of the model's independent parts it comes from.
     reference
         The other subgroup of a contrast, by key.
+    endpoint, more_is_better
+        The endpoint, where it is not the trial's, and whether more events are what one hopes for.
     """
 
     estimand: str
@@ -51,13 +54,15 @@ class Quantity:
     model: str | None = None
     variant: str = ""
     reference: str = ""
+    endpoint: str = ""
+    more_is_better: bool = False
 
     @property
     def name(self) -> str:
-        """The estimand with its time, subgroup and variant, such as ``survival_difference 36``."""
+        """The estimand with its time, subgroup, variant and endpoint, such as ``survival_difference 36``."""
         time = None if self.time is None else f"{self.time:g}"
         subgroup = None if self.subgroup == "overall" else self.subgroup
-        return " ".join(part for part in (self.estimand, time, subgroup, self.variant) if part)
+        return " ".join(part for part in (self.estimand, time, subgroup, self.variant, self.endpoint) if part)
 
     @property
     def is_ratio(self) -> bool:

@@ -19,7 +19,8 @@ from ..data.imbalance import imbalance_terms
 from ..data.reconstruction import FIT_SHEET_COLUMNS, Target, check_partition, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
 from ..models.shrinkage import ShrinkageForm
-from . import columns
+from . import binary, columns
+from .binary import binary_rows, binary_task, endpoints_of
 from .columns import arranged
 from .comparison import comparison_rows
 from .credibility import credibility, homogeneity, trials_without_heterogeneity
@@ -65,7 +66,7 @@ class Reanalysis:
         Tables with the columns of the files of the same names.
     run
         Versions, options, hashes and notes: the contents of ``run.json``.
-    imbalance, credibility, homogeneity
+    imbalance, credibility, homogeneity, binary
         Tables with the columns of the files of the same names; without rows where there is nothing to say.
     """
 
@@ -81,6 +82,7 @@ class Reanalysis:
     imbalance: pd.DataFrame = field(default_factory=partial(columns.empty, columns.IMBALANCE))
     credibility: pd.DataFrame = field(default_factory=partial(columns.empty, columns.CREDIBILITY))
     homogeneity: pd.DataFrame = field(default_factory=partial(columns.empty, columns.HOMOGENEITY))
+    binary: pd.DataFrame = field(default_factory=partial(columns.empty, columns.BINARY))
 
     @property
     def table(self) -> xr.Dataset | None:
@@ -154,7 +156,7 @@ def fit(
     trial
         Id of a built-in trial, path of a record, or a record.
     model
-        ``piecewise``, ``nonproportional``, ``subgroups`` or ``effects``.
+        ``piecewise``, ``nonproportional``, ``subgroups``, ``effects`` or ``binary``.
     prior
         Name of the prior, or ``MEAN,SD``.
     partition
@@ -211,9 +213,14 @@ def analyse(
     if partition and partition not in sources and "subgroups" in models:
         raise input_error(record.id, "", None, "; ".join(notes))
     tasks = _tasks(record, models, partition, shrinkages, sources, landmarks, options)
+    if binary.MODEL in models:
+        for note in endpoints_of(record)[1]:
+            notes.add(note)
     tasks = [_adjusted(task, record, options, notes) for task in tasks]
     if not tasks:
-        raise input_error(record.id, "", None, "; ".join(notes) or "prints no effect with an interval")
+        raise input_error(
+            record.id, "", None, "; ".join(notes) or f"prints nothing that {' or '.join(models)} could be fitted to"
+        )
     results = fit_tasks(tasks, chosen, options, notify)
     return _collected(record, results, sources, landmarks, options, notes)
 
@@ -295,7 +302,8 @@ def _tasks(
         if "subgroups" in models:
             tasks += subgroup_tasks(record, sources, shrinkages, landmarks, options)
     effects = effects_task(record, options, partition) if "effects" in models else None
-    return [*tasks, effects] if effects else tasks
+    endpoints, _ = endpoints_of(record) if binary.MODEL in models else ((), ())
+    return [*tasks, *([effects] if effects else []), *([binary_task(endpoints)] if endpoints else [])]
 
 
 def _adjusted(task: Task, record: Record, options: Options, notes: Notes) -> Task:
@@ -316,8 +324,9 @@ def _collected(
     options: Options,
     notes: Notes,
 ) -> Reanalysis:
-    constants = {"trial": record.id, "source": record.source, "endpoint": record.endpoint}
+    constants = {"trial": record.id, "source": record.source}
     estimates = pd.DataFrame([row for result in results for row in result.estimates(options)])
+    estimates["endpoint"] = estimates["endpoint"].replace("", record.endpoint)
     diagnostics = pd.concat([result.diagnostic_rows() for result in results])
     for result in results:
         _note_on(result, notes)
@@ -345,7 +354,13 @@ def _collected(
         run_facts(record, options, resolved, notes),
         arranged(_imbalance(record, results, options), columns.IMBALANCE, trial=record.id),
         *_credibility(record, tables, arranged(estimates, columns.ESTIMATES, **constants), options),
+        arranged(_fisher(record, results), columns.BINARY, trial=record.id),
     )
+
+
+def _fisher(record: Record, results: Sequence[Result]) -> pd.DataFrame:
+    fitted = any(result.fit.model == binary.MODEL for result in results)
+    return binary_rows(endpoints_of(record)[0] if fitted else ())
 
 
 def _imbalance(record: Record, results: Sequence[Result], options: Options) -> pd.DataFrame:

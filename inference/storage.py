@@ -34,6 +34,7 @@ TABLES = (
     "imbalance",
     "credibility",
     "homogeneity",
+    "binary",
 )
 RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table", "posterior"
 ENGINE: Final = "netcdf4"

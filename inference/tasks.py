@@ -24,7 +24,7 @@ from .quantities import Quantity, curve_quantities, curves_of, ratio_quantities
 from .standardised import partition_subgroups, standardised_quantities
 
 PIECEWISE_MODELS = ("piecewise", "nonproportional")
-MODELS = (*PIECEWISE_MODELS, "subgroups", "effects")
+MODELS = (*PIECEWISE_MODELS, "subgroups", "effects", "binary")
 OF_NONPROPORTIONAL = ("omega", "omega_step_sd")
 INTERVAL_MONTHS = 6.0
 PRIMARY_SHRINKAGE = SHRINKAGES[0]
