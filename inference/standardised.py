@@ -247,10 +247,16 @@ def _label(record: Record, one: Subgroup) -> str:
     if one in printed:
         return printed[one]
     signed = all(level in SIGNS for _, levels in one.restrictions for level in levels)
-    named = ((record.factors[name].label, " or ".join(levels)) for name, levels in one.restrictions)
+    named = [(record.factors[name].label, _levels(record, name, levels)) for name, levels in one.restrictions]
     if signed:
         return " ".join(f"{label}({level})" for label, level in named)
     return ", ".join(f"{label}: {level}" for label, level in named)
+
+
+def _levels(record: Record, factor: str, levels: Sequence[str]) -> str:
+    """Return some levels of a factor, or what is missing where that is shorter to say."""
+    missing = [level for level in record.factors[factor].levels if level not in levels]
+    return f"not {' or '.join(missing)}" if 0 < len(missing) < len(levels) else " or ".join(levels)
 
 
 def _within_text(label: str) -> str:

@@ -158,7 +158,7 @@ def test_a_record_without_any_interval_has_no_effect(bare):
     row = bare.hazard_ratio[0].model_copy(update={"ci": None})
     without = bare.model_copy(update={"hazard_ratio": (row,)})
     assert effects_task(without, inference.Options()) is None
-    with pytest.raises(InputError, match="bare: prints no effect with an interval"):
+    with pytest.raises(InputError, match="bare: prints nothing that effects could be fitted to"):
         inference.fit(without, "effects")
 
 

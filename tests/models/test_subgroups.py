@@ -44,7 +44,7 @@ def draws(compiled):
     def run(made, name="half-normal", prior=WEAK, options=None):
         graph = compiled("four strata", subgroups(LARGE, WEAK))
         data = subgroup_data(made, 0, ShrinkageForm(name), strata=4) | {"prior": prior.padded()}
-        return sample(graph, data, options or Options(draws=1500), 0)
+        return sample(graph, data, options or Options(draws=800), 0)
 
     return run
 
@@ -69,7 +69,7 @@ def quadrature(estimates, errors, tau_scale):
 
 
 def test_half_normal_agrees_with_the_exact_normal_hierarchy(draws):
-    posterior, _ = draws(LARGE, options=Options(draws=4000))
+    posterior, _ = draws(LARGE, options=Options(draws=3000))
     mean, sd, tau = quadrature(*closed_form(LARGE), 0.25)
     assert float(posterior["beta"].mean()) == pytest.approx(mean, abs=0.01)
     assert float(posterior["beta"].std()) == pytest.approx(sd, rel=0.05)
@@ -110,9 +110,9 @@ def test_empty_strata_change_nothing(draws):
     three = LARGE.isel(stratum=[0, 1, 2])
     posterior, _ = draws(three)
     mean, sd, tau = quadrature(*closed_form(three), 0.25)
-    assert float(posterior["beta"].mean()) == pytest.approx(mean, abs=0.012)
-    assert float(posterior["beta"].std()) == pytest.approx(sd, rel=0.06)
-    assert float(posterior["tau"].mean()) == pytest.approx(tau, rel=0.05)
+    assert float(posterior["beta"].mean()) == pytest.approx(mean, abs=0.02)
+    assert float(posterior["beta"].std()) == pytest.approx(sd, rel=0.1)
+    assert float(posterior["tau"].mean()) == pytest.approx(tau, rel=0.1)
 
 
 @pytest.mark.parametrize("name", SHRINKAGES)
