@@ -14,7 +14,7 @@ from rich.table import Table
 
 from secondlook.data.audit import CHECKS, audit
 from secondlook.data.reading import parse_record
-from secondlook.data.simulation import published, simulate_trial
+from secondlook.data.simulation import publish, simulate_trial
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     names: dict[str, None] = {}
     for paper in range(options.papers):
         rng = np.random.default_rng([options.seed, paper])
-        findings = audit(parse_record(published(simulate_trial(rng), rng)))
+        findings = audit(parse_record(publish(simulate_trial(rng), rng)))
         names |= dict.fromkeys(finding.check for finding in findings)
         speaking.update({(finding.check, finding.verdict) for finding in findings})
     verdicts = ("note", "inconsistent", "impossible")

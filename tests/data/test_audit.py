@@ -16,8 +16,9 @@ from secondlook.data import load_record
 from secondlook.data.audit import COLUMNS, audit, findings_frame
 from secondlook.data.audit.baseline import chi_square, corrected_chi_square, fisher
 from secondlook.data.audit.design import per_arm
+from secondlook.data.publishing import cox_fit, kaplan_meier, km_median
 from secondlook.data.reading import parse_record
-from secondlook.data.simulation import cox_fit, kaplan_meier, km_median, published, simulate_trial
+from secondlook.data.simulation import publish, simulate_trial
 
 ARMS = {"control": {"label": "C", "patients": 100}, "treatment": {"label": "T", "patients": 100}}
 
@@ -325,7 +326,7 @@ def test_coherent_papers_are_not_accused():
     papers, noted = 250, {}
     for paper in range(papers):
         rng = np.random.default_rng([7, paper])
-        findings = audit(parse_record(published(simulate_trial(rng), rng)))
+        findings = audit(parse_record(publish(simulate_trial(rng), rng)))
         assert {finding.verdict for finding in findings} <= {"ok", "note"}
         for check in {finding.check for finding in findings if finding.verdict == "note"}:
             noted[check] = noted.get(check, 0) + 1

@@ -9,13 +9,13 @@ from lifelines import KaplanMeierFitter
 
 from secondlook.data import InputError, load_record
 from secondlook.data.cohort import Cohort, median_survival
+from secondlook.data.publishing import cox_fit, kaplan_meier
 from secondlook.data.reading import parse_record
 from secondlook.data.reconstruction import FIT_SHEET_COLUMNS, reconstruct
 from secondlook.data.reconstruction.solver import Problem, solve
 from secondlook.data.reconstruction.strata import whole
 from secondlook.data.reconstruction.targets import targets_of, withhold
 from secondlook.data.reconstruction.unknowns import Unknowns
-from secondlook.data.simulation import cox_fit, kaplan_meier
 from secondlook.data.subgroup import OVERALL
 
 RATES = {"control": 0.030, "treatment": 0.020}
