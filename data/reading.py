@@ -70,7 +70,8 @@ def load_record(trial: str | Path) -> Record:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise input_error(str(trial), "", None, f"not valid TOML: {error}") from None
-    return parse_record(raw, str(trial))
+    path = Path(trial)
+    return parse_record(raw, str(trial)).located(path.parent if path.suffix else Path())
 
 
 def parse_record(raw: object, place: str = "record") -> Record:

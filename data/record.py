@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -21,6 +22,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PrivateAttr,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -110,6 +112,7 @@ Level = Annotated[float, Field(gt=0.5, lt=1, strict=True)]
 Identifier = Annotated[str, Field(pattern=IDENTIFIER)]
 Month = Annotated[str, Field(pattern=MONTH)]
 Text = Annotated[str, Field(min_length=1)]
+TimeUnit = Literal["days", "weeks", "months", "years"]
 
 
 class Table(BaseModel):
@@ -566,17 +569,24 @@ class Binary(Item):
 
 
 class Patients(Table):
-    """Patient-level source: a file of one row per patient."""
+    """Patient-level source: a file of one row per patient.
+
+    A factor's column has its name and holds its levels, or numbers that ``cut`` divides into as many.
+    """
 
     file: Text
     time: Text
-    unit: Text
+    entry: str = Field("", description="column of the time of delayed entry")
+    unit: TimeUnit
     event: Text
     event_value: str = "1"
     arm: Text
     control: str
     treatment: str
     factors: tuple[str, ...] = ()
+    cut: dict[Identifier, tuple[float, ...]] = Field(
+        {}, description="bounds of a factor's levels; a bound belongs above"
+    )
 
 
 class Curve(Table):
@@ -596,7 +606,7 @@ class Record(Table):
     id: Annotated[str, Field(pattern=TRIAL_ID)]
     title: Text
     endpoint: Text = "overall survival"
-    time_unit: Literal["days", "weeks", "months", "years"] = "months"
+    time_unit: TimeUnit = "months"
     landmarks: tuple[Time, ...] = ()
     horizon: Time | None = Field(None, description="where the reconstruction's time grid ends")
     citation: Citation | None = None
@@ -620,6 +630,7 @@ class Record(Table):
     binary: tuple[Binary, ...] = ()
     patients: Patients | None = None
     curve: tuple[Curve, ...] = ()
+    _directory: Path = PrivateAttr(default_factory=Path)
 
     @field_validator("landmarks")
     @classmethod
@@ -644,6 +655,28 @@ class Record(Table):
             raise ValueError(f"given twice: {'; '.join(twice)}; mark all but one with use = false")
         return self
 
+    @model_validator(mode="after")
+    def _patients_have_factors(self) -> Self:
+        for name in self.patients.factors if self.patients else ():
+            if name not in self.factors:
+                raise ValueError(f"patients.factors: {name} is not one of factors; declare its levels")
+        for name, cuts in self.patients.cut.items() if self.patients else ():
+            if self.patients and name not in self.patients.factors:
+                raise ValueError(f"patients.cut: {name} is not one of patients.factors")
+            levels = self.factors[name].levels
+            if len(cuts) != len(levels) - 1 or any(second <= first for first, second in pairwise(cuts)):
+                raise ValueError(f"patients.cut.{name} must be {len(levels) - 1} increasing numbers")
+        return self
+
+    def located(self, directory: Path) -> Self:
+        """Return the record, whose files lie in a directory: known while it is used, never written."""
+        self._directory = directory
+        return self
+
+    def beside(self, name: str) -> Path:
+        """Return the path of a file that the record names."""
+        return self._directory / name
+
     @property
     def source(self) -> str:
         """What supplies the time structure: ``patients``, then ``curves``, then ``published``."""
@@ -651,9 +684,10 @@ class Record(Table):
 
     @cached_property
     def all_partitions(self) -> dict[str, Partition]:
-        """Declared partitions, and every other factor that a printed hazard ratio restricts on."""
+        """Declared partitions, and every other factor that patients have or a printed hazard ratio restricts on."""
         crossed = {name for partition in self.partitions.values() for name in partition.factors}
         restricted = {name for row in self.hazard_ratio for name in row.where.factors}
+        restricted |= {*self.patients.factors} if self.patients else set()
         alone = {
             name: Partition.model_construct(label=factor.label, factors=(name,))
             for name, factor in self.factors.items()

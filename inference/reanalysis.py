@@ -16,6 +16,7 @@ from ..data import InputError, Record, load_record
 from ..data.audit import audit, findings_frame
 from ..data.errors import input_error
 from ..data.imbalance import imbalance_terms
+from ..data.patients import patient_table, read_patients
 from ..data.reconstruction import FIT_SHEET_COLUMNS, Target, check_partition, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
 from ..models.shrinkage import ShrinkageForm
@@ -263,6 +264,9 @@ def tables_of(record: Record, partitions: Sequence[str], options: Options, notes
     notes
         Where notes go.
     """
+    if record.source == "patients" and partitions:
+        patients = read_patients(record)
+        return {name: Imputations(patient_table(patients, record, name)) for name in partitions}
     found: dict[str, Imputations] = {}
     for partition in partitions:
         about = f"{record.id} by {partition}" if partition else record.id

@@ -22,6 +22,12 @@ def record_hash(record: Record) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+def input_hashes(record: Record) -> dict[str, str]:
+    """Return the SHA-256 of the files that a record names, by their base names."""
+    paths = [record.beside(record.patients.file)] if record.patients else []
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
+
+
 def run_facts(record: Record, options: Options, resolved: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
     """Return the contents of ``run.json``: no path, no patient.
 
@@ -39,6 +45,7 @@ def run_facts(record: Record, options: Options, resolved: Mapping[str, Any], not
     facts = {
         "trial": record.id,
         "record_sha256": record_hash(record),
+        "inputs": input_hashes(record),
         "seed": options.seed,
         "options": asdict(options),
         "resolved": dict(resolved),

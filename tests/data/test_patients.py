@@ -1,0 +1,266 @@
+"""Patients' own data: what is refused, and a survival table against counting patient by patient."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from secondlook.data import InputError
+from secondlook.data.cohort import cox_of_counts
+from secondlook.data.patients import check_patients, patient_table, read_patients
+from secondlook.data.reading import load_record, parse_record
+from secondlook.data.table import pooled
+
+FIELDS = {
+    "schema": 1,
+    "id": "own",
+    "title": "Own patients",
+    "arms": {"control": {"label": "A"}, "treatment": {"label": "B"}},
+    "factors": {
+        "sex": {"label": "Sex", "levels": ["f", "m"]},
+        "age": {"label": "Age", "levels": ["below 50", "50 to 65", "65 or older"]},
+    },
+    "patients": {
+        "file": "own.csv",
+        "time": "weeks",
+        "unit": "weeks",
+        "event": "died",
+        "arm": "arm",
+        "control": "a",
+        "treatment": "b",
+        "factors": ["sex", "age"],
+        "cut": {"age": [50, 65]},
+    },
+}
+WEEKS_PER_MONTH = 30.4375 / 7
+
+
+def record(**patients):
+    return parse_record(FIELDS | {"patients": FIELDS["patients"] | patients})
+
+
+def frame(number=300, seed=2):
+    rng = np.random.default_rng(seed)
+    weeks = rng.integers(0, 150, number).astype(float)
+    weeks[:3] = 0, WEEKS_PER_MONTH, 10 * WEEKS_PER_MONTH  # at time zero, and on bounds of months
+    return pd.DataFrame(
+        {
+            "weeks": weeks,
+            "died": rng.integers(0, 2, number),
+            "arm": rng.choice(["a", "b"], number),
+            "sex": rng.choice(["f", "m"], number),
+            "age": rng.integers(30, 90, number),
+            "came": np.where(weeks > 20, rng.integers(0, 20, number), 0.0),
+        }
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "own.toml").write_text(
+        """schema = 1
+id = "own"
+title = "Own patients"
+arms.control.label = "A"
+arms.treatment.label = "B"
+factors.sex = { label = "Sex", levels = ["f", "m"] }
+[patients]
+file = "own.csv"
+time = "weeks"
+unit = "weeks"
+event = "died"
+arm = "arm"
+control = "a"
+treatment = "b"
+factors = ["sex"]
+"""
+    )
+    return tmp_path
+
+
+def read(folder, content, encoding="utf-8"):
+    (folder / "own.csv").write_bytes(content.encode(encoding))
+    return read_patients(load_record(folder / "own.toml"))
+
+
+GOOD = "weeks,died,arm,sex\n10,1,a,f\n12.5,0,b,m\n3,1,b,f\n"
+
+
+def counted(rows, edges):
+    """Count deaths, exposure and censored of some patients one by one."""
+    deaths, exposure, censored = (np.zeros(len(edges) - 1) for _ in range(3))
+    for row in rows.itertuples():
+        for j, (start, stop) in enumerate(pairwise(edges)):
+            exposure[j] += max(0.0, min(row.time, stop) - max(row.entry, start))
+            if start < row.time <= stop or (j == 0 and row.time == 0):
+                (deaths if row.event else censored)[j] += 1
+    return deaths, exposure, censored
+
+
+@pytest.mark.parametrize("entry", ["", "came"])
+def test_table_is_what_counting_one_by_one_gives(entry):
+    own = record(entry=entry)
+    patients = check_patients(frame(), own)
+    table = patient_table(patients, own, "sex,age")
+    edges = np.append(table.start, table.stop[-1])
+    assert table.sizes == {"imputation": 1, "stratum": 6, "arm": 2, "interval": len(edges) - 1}
+    for stratum in table.stratum.to_numpy():
+        for arm in ("control", "treatment"):
+            cell = table.sel(stratum=stratum, arm=arm).isel(imputation=0)
+            chosen = (patients.sex == cell.sex.item()) & (patients.age == cell.age.item()) & (patients.arm == arm)
+            for name, expected in zip(
+                ("deaths", "exposure", "censored"), counted(patients[chosen], edges), strict=True
+            ):
+                np.testing.assert_allclose(cell[name], expected, atol=1e-9)
+            assert float(cell.patients) == chosen.sum()
+
+
+def test_strata_add_up_to_the_whole_trial():
+    own = record()
+    patients = check_patients(frame(), own)
+    whole = patient_table(patients, own)
+    for partition in ("sex", "age", "sex,age"):
+        again = pooled(patient_table(patients, own, partition))
+        for name in ("deaths", "exposure", "censored", "patients"):
+            np.testing.assert_allclose(again[name], whole[name], atol=1e-9)
+    assert float(whole.exposure.sum()) == pytest.approx(frame().weeks.sum() / WEEKS_PER_MONTH)
+
+
+def test_cuts_belong_to_the_level_above():
+    rows = frame(4).assign(age=[49.9, 50, 64, 65], arm=["a", "b", "a", "b"])
+    ages = check_patients(rows, record()).age
+    assert list(ages) == ["below 50", "50 to 65", "50 to 65", "65 or older"]
+
+
+def test_cells_that_do_not_occur_are_left_out():
+    own, rows = record(), frame()
+    patients = check_patients(rows[(rows.sex == "f") | (rows.age < 50)], own)
+    assert set(patient_table(patients, own, "sex,age").stratum.to_numpy()) == {
+        "sex=f,age=below 50",
+        "sex=f,age=50 to 65",
+        "sex=f,age=65 or older",
+        "sex=m,age=below 50",
+    }
+
+
+def test_cox_of_the_table_agrees_with_lifelines():
+    from lifelines import CoxPHFitter
+    from lifelines.datasets import load_gbsg2
+
+    rows = load_gbsg2()
+    gbsg2 = parse_record(
+        FIELDS
+        | {
+            "factors": {},
+            "patients": FIELDS["patients"]
+            | {"time": "time", "unit": "days", "event": "cens", "arm": "horTh", "control": "no", "treatment": "yes"}
+            | {"factors": [], "cut": {}},
+        }
+    )
+    table = patient_table(check_patients(rows, gbsg2), gbsg2).isel(imputation=0, stratum=0)
+    cells = (
+        table.sel(arm=arm)[name].to_numpy() for arm in ("control", "treatment") for name in ("deaths", "exposure")
+    )
+    log_ratio, error = (float(np.squeeze(value)) for value in cox_of_counts(*cells))
+    fitted = CoxPHFitter().fit(rows.assign(x=rows.horTh.eq("yes") * 1)[["time", "cens", "x"]], "time", "cens").summary
+    assert log_ratio == pytest.approx(fitted.loc["x", "coef"], abs=0.005)
+    assert error == pytest.approx(fitted.loc["x", "se(coef)"], rel=0.005)
+
+
+def test_a_file_is_read_in_any_line_ending_and_with_a_byte_order_mark(folder):
+    plain = read(folder, GOOD)
+    assert list(plain.time * WEEKS_PER_MONTH) == pytest.approx([10, 12.5, 3])
+    assert list(plain.event) == [True, False, True]
+    assert list(plain.arm) == ["control", "treatment", "treatment"]
+    pd.testing.assert_frame_equal(read(folder, "\ufeff" + GOOD.replace("\n", "\r\n") + "\n"), plain)
+
+
+def test_parquet_gives_what_csv_gives(tmp_path):
+    own = record(file="own.parquet").located(tmp_path)
+    frame().to_parquet(tmp_path / "own.parquet")
+    pd.testing.assert_frame_equal(read_patients(own), check_patients(frame(), own))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("weeks,died,arm\n1,1,a\n", "own.csv: column sex: missing; there are weeks, died, arm"),
+        (GOOD + "ten,1,a,f\n", "own.csv: line 5, column weeks: ten: must be a number of weeks, 0 or above"),
+        (GOOD + "-1,1,a,f\n", "own.csv: line 5, column weeks: -1: must be a number of weeks, 0 or above"),
+        (GOOD + "inf,1,a,f\n", "own.csv: line 5, column weeks: inf: must be a number of weeks, 0 or above"),
+        (GOOD + ",1,a,f\n", "own.csv: line 5, column weeks: missing, but required"),
+        (GOOD + "\n\n4,2,a,f\n", "own.csv: line 7, column died: 2: must be 0 or 1"),
+        (GOOD + "4,1,c,f\n", "own.csv: line 5, column arm: c: must be a or b"),
+        (GOOD + "4,1,a,x\n", "own.csv: line 5, column sex: x: must be f or m"),
+        (GOOD.replace("a,f", "b,f"), "own.csv: column arm: no patient of control (a)"),
+        (GOOD.replace(",", ";"), "line 1: weeks;died;arm;sex: columns are separated by semicolons; must be commas"),
+        ("weeks,died,arm,arm\n", "own.csv: line 1: arm: columns that stand there twice"),
+        ("weeks,died,arm,sex\n", "own.csv: holds no patient"),
+        (GOOD + "4,1,a,f,9\n", "own.csv: not a table of comma-separated values"),
+    ],
+)
+def test_bad_files_are_refused(folder, content, message):
+    with pytest.raises(InputError) as caught:
+        read(folder, content)
+    assert message in str(caught.value)
+
+
+def test_files_that_cannot_be_read_are_refused(folder):
+    with pytest.raises(InputError, match=r"own\.csv: cannot be read"):
+        read_patients(load_record(folder / "own.toml"))
+    with pytest.raises(InputError, match=r"own\.csv: line 5: not UTF-8 text"):
+        read(folder, GOOD + "4,1,a,\u00e4\n", "latin-1")
+
+
+def test_all_faults_are_named_at_once_and_many_of_one_kind_are_counted():
+    rows = frame(20).assign(weeks=-1.0)
+    rows["sex"] = rows["sex"].mask(rows.index == 7, "x")
+    with pytest.raises(InputError) as caught:
+        check_patients(rows, record())
+    text = str(caught.value)
+    assert text.count("must be a number of weeks") == 6
+    assert "patients: column weeks: 15 more rows" in text
+    assert "patients: row 8, column sex: x: must be f or m" in text
+
+
+def test_entry_must_lie_before_the_end():
+    rows = frame(20).assign(came=200.0)
+    with pytest.raises(InputError, match=r"row 1, column came: 200\.0: must lie before weeks"):
+        check_patients(rows, record(entry="came"))
+
+
+def test_an_event_of_another_code_has_one_value_beside_it():
+    rows = frame(6).assign(died=["dead", "alive", "dead", "dead", "gone", "alive"])
+    with pytest.raises(
+        InputError, match="row 5, column died: gone: must be dead or one value that stands for censor"
+    ):
+        check_patients(rows, record(event_value="dead"))
+
+
+def test_unknown_partition_is_refused():
+    own = record()
+    with pytest.raises(InputError, match="--partition: stage: not a partition of own"):
+        patient_table(check_patients(frame(), own), own, "sex,stage")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"factors": ["stage"], "cut": {}}, "stage is not one of factors"),
+        ({"cut": {"age": [50]}}, "patients.cut.age must be 2 increasing numbers"),
+        ({"factors": ["sex"]}, "age is not one of patients.factors"),
+        ({"unit": "hours"}, "patients.unit"),
+    ],
+)
+def test_records_of_patients_are_checked(changed, message):
+    with pytest.raises(InputError, match=message):
+        record(**changed)
+
+
+def test_one_bad_row_of_many_is_named():
+    rows = pd.concat([frame(50_000)] * 4, ignore_index=True)
+    rows.loc[123_456, "weeks"] = np.nan
+    with pytest.raises(InputError) as caught:
+        check_patients(rows, record())
+    assert str(caught.value) == "patients: row 123457, column weeks: missing, but required"
