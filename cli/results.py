@@ -24,7 +24,7 @@ def compare(directory: Path, /) -> None:
 
 
 def plot(directory: Path, kind: str, /, *, width: float = WIDTH_MM) -> None:
-    """Draw a figure from saved results, as PNG and SVG.
+    """Draw figures from saved results, as PNG and SVG.
 
     The files are written to the directory's folder 'figures'.
 
@@ -33,17 +33,15 @@ def plot(directory: Path, kind: str, /, *, width: float = WIDTH_MM) -> None:
     directory
         Directory that 'reanalyse' or 'fit' wrote.
     kind
-        forest, survival, hazard-ratio, priors, imbalance or diagnostics; or all.
+        forest, survival, shrinkage, threshold, hazard-ratio, priors, imbalance or diagnostics; or all. The first four
+        also come by partition of the patients: one of them alone is named with it, as in forest-age.
     width
         Printed width in millimetres.
     """
     from .. import figures
 
     reanalysis, folder = load(directory), directory / "figures"
-    if kind == "all":
-        printing.files(figures.write_figures(reanalysis, folder, width))
-        return
-    figure = figures.draw(reanalysis, kind, width)
-    if figure is None:
+    paths = figures.write_figures(reanalysis, folder, width, kind)
+    if not paths:
         raise input_error(str(directory), "", kind, "these results do not support this figure")
-    printing.files(figures.write_figure(figure, folder, kind))
+    printing.files(paths)

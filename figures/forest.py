@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,31 @@ from matplotlib.transforms import blended_transform_factory
 
 from ..inference import Reanalysis
 from .selection import primary_prior
-from .style import BLACK, BLUE, GREY, MM_PER_INCH, WIDE, interval_text, new_figure, probability_text, ratio_axis
+from .strata import SubgroupRow, Triple, information, partitions_of, subgroup_rows, title_of
+from .style import (
+    BLACK,
+    BLUE,
+    GREY,
+    MM_PER_INCH,
+    ORANGE,
+    WIDE,
+    interval_text,
+    new_figure,
+    probability_text,
+    ratio_axis,
+)
 
-Triple = tuple[float, float, float]
 KEY = ["model", "shrinkage", "prior", "partition", "subgroup"]
 LIMITS = (0.2, 5.0)  # of the axis; wider only where an estimate, not just its interval, lies beyond
 ROW_MM, TOP_MM, BOTTOM_MM = 6.2, 10.0, 19.0
 LEAST_PLOT_MM = 35.0
 GAP_MM = 4.0
 NOT_SHRUNKEN = "\N{DAGGER}"
+RAW_MM = 2.6  # more for rows with three marks
+RAW_OFFSET = 0.26
+LARGEST, SMALLEST_SHARE = 6.0, 0.25  # marker's size, and the least share of its area
+ADJUSTED = "Adjusted for imbalance"
+NOTHING = (np.nan, np.nan, np.nan)
 OFFSET = 0.16  # published above, posterior below the row's middle
 
 
@@ -46,6 +62,8 @@ class Row:
         Whether it stands under a heading.
     level
         Coverage of the published interval; ``nan`` where none is printed.
+    raw
+        Posterior without pooling, where it is drawn too.
     """
 
     label: str
@@ -55,6 +73,7 @@ class Row:
     shrunken: bool = True
     indent: bool = False
     level: float = np.nan
+    raw: Triple | None = None
 
 
 def forest(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
@@ -73,14 +92,35 @@ def forest(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
         ``None`` when the reanalysis has no hazard ratio that is constant over time.
     """
     rows = forest_rows(reanalysis)
-    if not rows:
-        return None
-    figure = new_figure(width_mm, TOP_MM + ROW_MM * len(rows) + BOTTOM_MM)
+    return _drawn(reanalysis, rows, width_mm) if rows else None
+
+
+def partition_forest(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) -> Figure | None:
+    """Draw published, unpooled and shrunken hazard ratios of every subgroup of a partition and of its complements.
+
+    Parameters
+    ----------
+    reanalysis
+        With a ``subgroups`` fit of the partition.
+    partition
+        Name of the partition.
+    width_mm
+        Printed width.
+    """
+    overall, *others = subgroup_rows(reanalysis, partition)
+    rows = [_subgroup_row(row) for row in (replace(overall, label="All patients, standardised"), *others)]
+    return _drawn(reanalysis, [Row(title_of(reanalysis, partition)), *rows], width_mm)
+
+
+def _drawn(reanalysis: Reanalysis, rows: Sequence[Row], width_mm: float) -> Figure:
+    height = ROW_MM + (RAW_MM if any(row.raw for row in rows) else 0.0)
+    figure = new_figure(width_mm, TOP_MM + height * len(rows) + BOTTOM_MM)
     figure.set_layout_engine("none")
     axes, columns = _place(figure, rows)
     ratio_axis(axes, "x", *axis_limits(rows))
+    most = max((information(row.posterior) for row in rows if row.posterior), default=0.0)
     for place, row in enumerate(rows):
-        _draw_row(axes, place, row)
+        _draw_row(axes, place, row, most)
     _dress(axes, reanalysis, rows)
     _write_labels(axes, rows, width_mm)
     _write_columns(axes, rows, columns)
@@ -89,16 +129,55 @@ def forest(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
 
 
 def forest_rows(reanalysis: Reanalysis) -> list[Row]:
-    """Return the lines of the forest: overall, then each partition's heading and subgroups."""
+    """Return the lines of the forest: effects in all patients, then each partition's heading and subgroups.
+
+    Of a partition that the ``subgroups`` model was fitted to, the subgroups with a printed hazard ratio; otherwise
+    the printed effects that were pooled.
+    """
     compared = _chosen(reanalysis)
     whole = compared[compared["subgroup"].eq("overall") & compared["partition"].eq("")]
-    first = whole[whole["model"].eq(whole["model"].max())]  # piecewise before effects
+    first = whole[whole["model"].eq("piecewise") if whole["model"].eq("piecewise").any() else whole["model"].ne("")]
+    fitted = {partition: subgroup_rows(reanalysis, partition) for partition in partitions_of(reanalysis)}
     rows = [_row(item, "All patients", whole=True) for _, item in first.iterrows()]
+    if fitted:
+        rows = [Row("All patients"), *(replace(row, label="Crude", indent=True) for row in rows)]
+        for partition, found in fitted.items():
+            title = title_of(reanalysis, partition)
+            rows.append(_unpooled(found[0], f"Standardised over {_lower(title)}"))
+        rows += _adjusted_rows(reanalysis)
+    for partition, found in fitted.items():
+        rows.append(Row(title_of(reanalysis, partition)))
+        rows += [_unpooled(row, row.label) for row in found[1:] if row.published]
     parts = compared[compared["model"].eq("effects") & compared["partition"].ne("")]
-    for partition, group in parts.groupby("partition", sort=False):
-        rows.append(Row(_title(reanalysis, str(partition))))
+    for name, group in parts[~parts["partition"].isin(list(fitted))].groupby("partition", sort=False):
+        rows.append(Row(title_of(reanalysis, str(name))))
         rows += [_row(item, str(item["label"])) for _, item in group.iterrows()]
     return rows
+
+
+def _lower(title: str) -> str:
+    return title[:1].lower() + title[1:] if title[1:2].islower() else title
+
+
+def _unpooled(row: SubgroupRow, label: str) -> Row:
+    return replace(_subgroup_row(row), label=label, raw=None)
+
+
+def _adjusted_rows(reanalysis: Reanalysis) -> list[Row]:
+    """Return the overall effect adjusted for imbalance, in its first form."""
+    rows = reanalysis.estimates
+    found = rows[rows["model"].eq("imbalance") & rows["prior"].eq(primary_prior(reanalysis))]
+    return [
+        Row(ADJUSTED, NOTHING, (item["median"], item["lower"], item["upper"]), benefit, indent=True)
+        for item in found[:1].to_dict("records")
+        for benefit in (item["prob_benefit"],)
+    ]
+
+
+def _subgroup_row(row: SubgroupRow) -> Row:
+    level = np.nan if row.published is None or np.isnan(row.published[1]) else 0.95
+    published = row.published or NOTHING
+    return Row(row.label, published, row.shrunken, row.prob_benefit, indent=True, level=level, raw=row.raw)
 
 
 def _chosen(reanalysis: Reanalysis) -> pd.DataFrame:
@@ -107,13 +186,6 @@ def _chosen(reanalysis: Reanalysis) -> pd.DataFrame:
     ratios = ratios[ratios["estimand"].eq("hazard_ratio") & ratios["time"].isna()]
     both = reanalysis.comparison.merge(ratios[[*KEY, "prob_benefit"]], on=KEY)
     return both[both["prior"].eq(primary_prior(reanalysis))]
-
-
-def _title(reanalysis: Reanalysis, partition: str) -> str:
-    record = reanalysis.record
-    if partition in record.all_partitions:
-        return record.all_partitions[partition].label
-    return record.factors[partition].label if partition in record.factors else partition
 
 
 def _row(item: pd.Series, label: str, *, whole: bool = False) -> Row:
@@ -127,11 +199,12 @@ def _row(item: pd.Series, label: str, *, whole: bool = False) -> Row:
     )
 
 
-def _texts(row: Row) -> tuple[str, str, str]:
-    """Return what stands in the columns: published, posterior, probability of benefit."""
+def _texts(row: Row, *, raw: bool) -> tuple[str, ...]:
+    """Return what stands in the columns: published, posterior without pooling, posterior, probability of benefit."""
     if row.posterior is None or row.published is None:
-        return "", "", ""
-    return _triple_text(row.published), _triple_text(row.posterior), probability_text(row.prob_benefit)
+        return ("",) * (4 if raw else 3)
+    unpooled = ((_triple_text(row.raw) if row.raw else ""),) if raw else ()
+    return _triple_text(row.published), *unpooled, _triple_text(row.posterior), probability_text(row.prob_benefit)
 
 
 def _triple_text(values: Triple) -> str:
@@ -140,23 +213,23 @@ def _triple_text(values: Triple) -> str:
     return f"{values[0]:.2f}" if np.isnan(values[1]) else interval_text(*values)
 
 
-def _heads(rows: Sequence[Row]) -> tuple[str, str, str]:
-    """Return the columns' heads; a published interval's level is named where all rows agree on it."""
+def _columns(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Return the columns, each with its head first; a published interval's level is named where all rows agree."""
     levels = {row.level for row in rows if not np.isnan(row.level)}
     level = f"{levels.pop():.0%} " if len(levels) == 1 else ""
-    return f"Published\nHR ({level}CI)", "Posterior\nHR (95% CrI)", "\nP(benefit)"
+    raw = any(row.raw for row in rows)
+    unpooled = ("Without pooling\nHR (95% CrI)",) if raw else ()
+    posterior = "Shrunken" if raw else "Posterior"
+    heads = (f"Published\nHR ({level}CI)", *unpooled, f"{posterior}\nHR (95% CrI)", "\nP(benefit)")
+    return list(zip(heads, *(_texts(row, raw=raw) for row in rows), strict=True))
 
 
 def _place(figure: Figure, rows: Sequence[Row]) -> tuple[Axes, list[tuple[int, float]]]:
     """Add the axes between labels and columns; return them and each column's number and right edge in the figure."""
     width, height = (size * MM_PER_INCH for size in figure.get_size_inches())
     left = max(_width_mm(figure, _label(row), _weight(row)) for row in rows) + GAP_MM
-    heads = _heads(rows)
-    wide = [
-        max(_width_mm(figure, text) for text in (*heads[number].split("\n"), *(_texts(row)[number] for row in rows)))
-        for number in range(len(heads))
-    ]
-    shown = list(range(len(heads)))
+    wide = [max(_width_mm(figure, line) for text in column for line in text.split("\n")) for column in _columns(rows)]
+    shown = list(range(len(wide)))
     while shown and width - left - sum(wide[number] + GAP_MM for number in shown) < LEAST_PLOT_MM:
         shown.pop(0)
     right, edges = width - 1.5, []
@@ -189,13 +262,20 @@ def axis_limits(rows: Sequence[Row]) -> tuple[float, float]:
     return float(np.nanmin([LIMITS[0], *middles])) / 1.001, float(np.nanmax([LIMITS[1], *middles])) * 1.001
 
 
-def _draw_row(axes: Axes, place: int, row: Row) -> None:
-    if row.published and row.posterior:
-        _draw_interval(axes, place - OFFSET, row.published, GREY, marker="o", markerfacecolor="white")
-        _draw_interval(axes, place + OFFSET, row.posterior, BLUE, marker="s", markerfacecolor=BLUE)
+def _draw_row(axes: Axes, place: int, row: Row, most: float) -> None:
+    """Draw one row; markers' areas go with information, ``most`` being the row's that has most."""
+    if not (row.published and row.posterior):
+        return
+    offset = RAW_OFFSET if row.raw else OFFSET
+    marks = [(-offset, row.published, GREY, "o", "white"), (offset, row.posterior, BLUE, "s", BLUE)]
+    if row.raw:
+        marks.append((0.0, row.raw, ORANGE, "D", "white"))
+    for shift, values, colour, marker, face in marks:
+        size = LARGEST * float(np.sqrt(np.clip(information(values) / most, SMALLEST_SHARE, 1))) if most else 4.5
+        _draw_interval(axes, place + shift, values, colour, size, marker=marker, markerfacecolor=face)
 
 
-def _draw_interval(axes: Axes, height: float, values: Triple, colour: str, **looks: Any) -> None:
+def _draw_interval(axes: Axes, height: float, values: Triple, colour: str, size: float, **looks: Any) -> None:
     """Draw a hazard ratio with its interval, ending in an arrow where the axis is too short for it."""
     middle, lower, upper = values
     low, high = axes.get_xlim()
@@ -206,7 +286,7 @@ def _draw_interval(axes: Axes, height: float, values: Triple, colour: str, **loo
             if cut:
                 axes.plot([end], [height], marker=marker, color=colour, markersize=4.5, clip_on=False, gid="arrow")
     if not np.isnan(middle):
-        axes.plot([middle], [height], color=colour, markersize=4.5, zorder=3, gid="estimate", **looks)
+        axes.plot([middle], [height], color=colour, markersize=size, zorder=3, gid="estimate", **looks)
 
 
 def _dress(axes: Axes, reanalysis: Reanalysis, rows: Sequence[Row]) -> None:
@@ -215,10 +295,12 @@ def _dress(axes: Axes, reanalysis: Reanalysis, rows: Sequence[Row]) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.axvline(1, color=BLACK, linewidth=0.8, zorder=0)
-    axes.set_xlabel(f"Hazard ratio ({arms.treatment.label} / {arms.control.label}), log scale", labelpad=14)
+    axes.set_xlabel(
+        f"Hazard ratio ({arms.treatment.label} / {arms.control.label}), log scale", labelpad=14, ha="right", x=1
+    )
     _say(axes, f"\N{LEFTWARDS ARROW} favours {arms.treatment.label}", 0.93, "right")
     _say(axes, f"favours {arms.control.label} \N{RIGHTWARDS ARROW}", 1.07, "left")
-    _legend(axes)
+    _legend(axes, raw=any(row.raw for row in rows))
 
 
 def _say(axes: Axes, text: str, ratio: float, align: str) -> None:
@@ -231,11 +313,15 @@ def _say(axes: Axes, text: str, ratio: float, align: str) -> None:
     axes.annotate(text, (ratio, 0), (0, -16), ha=align, va="top", fontsize=7, **where)
 
 
-def _legend(axes: Axes) -> None:
-    published = Line2D([], [], color=GREY, marker="o", markerfacecolor="white", markersize=4.5, label="published")
-    posterior = Line2D([], [], color=BLUE, marker="s", markersize=4.5, label="posterior")
-    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": 2, "columnspacing": 1.2}
-    axes.legend(handles=[published, posterior], **above)
+def _legend(axes: Axes, *, raw: bool) -> None:
+    marks = [("published", GREY, "o", "white"), ("posterior", BLUE, "s", BLUE)]
+    if raw:
+        marks = [marks[0], ("without pooling", ORANGE, "D", "white"), ("shrunken", BLUE, "s", BLUE)]
+    handles = [
+        Line2D([], [], color=colour, marker=marker, markerfacecolor=face, markersize=4.5, label=label)
+        for label, colour, marker, face in marks
+    ]
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, columnspacing=1.2)
 
 
 def _write_labels(axes: Axes, rows: Sequence[Row], width_mm: float) -> None:
@@ -246,12 +332,13 @@ def _write_labels(axes: Axes, rows: Sequence[Row], width_mm: float) -> None:
 
 def _write_columns(axes: Axes, rows: Sequence[Row], columns: Sequence[tuple[int, float]]) -> None:
     """Write the numbers right-aligned in their columns, under the columns' heads."""
-    heads = _heads(rows)
+    texts = _columns(rows)
     where = blended_transform_factory(axes.figure.transFigure, axes.transData)
     for number, edge in columns:
-        axes.text(edge, -0.75, heads[number], transform=where, ha="right", va="bottom", fontweight="bold")
-        for place, row in enumerate(rows):
-            axes.text(edge, place, _texts(row)[number], transform=where, ha="right", va="center")
+        head, *cells = texts[number]
+        axes.text(edge, -0.75, head, transform=where, ha="right", va="bottom", fontweight="bold")
+        for place, text in enumerate(cells):
+            axes.text(edge, place, text, transform=where, ha="right", va="center")
 
 
 def _write_note(figure: Figure, rows: Sequence[Row]) -> None:

@@ -10,14 +10,19 @@ from matplotlib.figure import Figure
 from ..data.errors import input_error
 from ..inference import Reanalysis
 from .diagnostics import diagnostics
-from .forest import forest
+from .forest import forest, partition_forest
 from .hazard_ratio import hazard_ratio
 from .imbalance import imbalance
 from .priors import priors
+from .shrinkage import shrinkage
+from .strata import partitions_of
+from .strata_survival import strata_survival
 from .style import WIDE, styled
 from .survival import survival
+from .threshold import threshold
 
 Draw = Callable[[Reanalysis, float], Figure | None]
+DrawPartition = Callable[[Reanalysis, str, float], Figure | None]
 
 KINDS: Mapping[str, Draw] = {
     "forest": forest,
@@ -27,19 +32,50 @@ KINDS: Mapping[str, Draw] = {
     "imbalance": imbalance,
     "diagnostics": diagnostics,
 }
+PARTITION_KINDS: Mapping[str, DrawPartition] = {
+    "forest": partition_forest,
+    "shrinkage": shrinkage,
+    "survival": strata_survival,
+    "threshold": threshold,
+}
 NARROWEST, WIDEST = 80.0, 400.0
 DPI = 200
 
 
-def draw(reanalysis: Reanalysis, kind: str, width_mm: float = WIDE) -> Figure | None:
-    """Draw one figure in the house style.
+def figure_names(reanalysis: Reanalysis, kind: str = "all") -> list[str]:
+    """Return the names of the figures of one kind, or of all, that a reanalysis may support.
 
     Parameters
     ----------
     reanalysis
         What to draw.
     kind
-        A key of `KINDS`.
+        A kind, whose figures by partition come after that of the whole trial; a figure's own name; or ``all``.
+
+    Raises
+    ------
+    InputError
+        For an unknown kind.
+    """
+    by_partition = [f"{name}-{partition}" for partition in partitions_of(reanalysis) for name in PARTITION_KINDS]
+    names = [*KINDS, *by_partition]
+    kinds = list(dict.fromkeys([*KINDS, *PARTITION_KINDS]))
+    if kind == "all" or (kind in names and kind not in kinds):
+        return names if kind == "all" else [kind]
+    if kind not in kinds:
+        raise input_error("KIND", "", kind, f"not a figure; give one of {', '.join([*kinds, *by_partition])}, or all")
+    return [name for name in names if name == kind or (name in by_partition and name.startswith(f"{kind}-"))]
+
+
+def draw(reanalysis: Reanalysis, name: str, width_mm: float = WIDE) -> Figure | None:
+    """Draw one figure in the house style.
+
+    Parameters
+    ----------
+    reanalysis
+        What to draw.
+    name
+        From `figure_names`: a key of `KINDS`, or one of `PARTITION_KINDS` with a partition, as in ``forest-age``.
     width_mm
         Printed width in millimetres.
 
@@ -51,14 +87,18 @@ def draw(reanalysis: Reanalysis, kind: str, width_mm: float = WIDE) -> Figure | 
     Raises
     ------
     InputError
-        For an unknown kind or a width that no figure is legible at.
+        For an unknown name or a width that no figure is legible at.
     """
-    if kind not in KINDS:
-        raise input_error("KIND", "", kind, f"not a figure; give one of {', '.join(KINDS)}")
+    if name not in figure_names(reanalysis, name):
+        raise input_error(
+            "KIND", "", name, f"no figure of these results; give one of {', '.join(figure_names(reanalysis))}"
+        )
     if not NARROWEST <= width_mm <= WIDEST:
         raise input_error("--width", "", width_mm, f"must be between {NARROWEST:g} and {WIDEST:g} mm")
     with styled():
-        figure = KINDS[kind](reanalysis, width_mm)
+        kind, _, partition = name.partition("-")
+        whole = KINDS.get(name)
+        figure = whole(reanalysis, width_mm) if whole else PARTITION_KINDS[kind](reanalysis, partition, width_mm)
         if figure is not None:
             figure.draw_without_rendering()
             figure.set_layout_engine("none")  # the layout is made: saving need not make it again
@@ -99,8 +139,10 @@ def write_figure(figure: Figure, directory: str | Path, name: str) -> list[Path]
     return paths
 
 
-def write_figures(reanalysis: Reanalysis, directory: str | Path, width_mm: float = WIDE) -> list[Path]:
-    """Write every figure that a reanalysis supports, as PNG and SVG.
+def write_figures(
+    reanalysis: Reanalysis, directory: str | Path, width_mm: float = WIDE, kind: str = "all"
+) -> list[Path]:
+    """Write the figures that a reanalysis supports, as PNG and SVG.
 
     Parameters
     ----------
@@ -110,11 +152,18 @@ def write_figures(reanalysis: Reanalysis, directory: str | Path, width_mm: float
         Where; created when missing.
     width_mm
         Printed width in millimetres.
+    kind
+        See `figure_names`.
 
     Returns
     -------
     list of Path
-        The files, in the order of `KINDS`.
+        The files; none when the reanalysis does not support the kind.
+
+    Raises
+    ------
+    InputError
+        As `figure_names`, `draw` and `write_figure`.
     """
-    drawn = ((kind, draw(reanalysis, kind, width_mm)) for kind in KINDS)
-    return [path for kind, figure in drawn if figure is not None for path in write_figure(figure, directory, kind)]
+    drawn = ((name, draw(reanalysis, name, width_mm)) for name in figure_names(reanalysis, kind))
+    return [path for name, figure in drawn if figure is not None for path in write_figure(figure, directory, name)]

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..data import ARMS
+from ..data.record import Survival
 from ..inference import Reanalysis
 from ..inference.quantities import Curves
 from .selection import CURVES, Array, arm_title, curves_fit, flat, last_time
@@ -84,24 +85,36 @@ def _draw_medians(axes: Axes, curves: Curves, last: float) -> None:
 
 def _draw_landmarks(axes: Axes, reanalysis: Reanalysis, last: float) -> None:
     for item in reanalysis.record.survival:
-        if not (item.use and item.where.is_overall):
-            continue
-        style = ARM_STYLES[item.arm]
-        middle = item.estimate.value
-        limits = [number.value for number in item.ci] if item.ci else [middle, middle]
-        shift = DODGE * last * (1 if item.arm == "treatment" else -1)
-        axes.errorbar(
-            item.time + shift,
-            middle,
-            yerr=[[middle - limits[0]], [limits[1] - middle]],
-            fmt=style.marker,
-            **PRINTED,
-            ecolor=BLACK,
-            elinewidth=0.9,
-            capsize=2,
-            zorder=5,
-            gid=f"landmark-{item.arm}-{item.time:g}",
-        )
+        if item.use and item.where.is_overall:
+            draw_landmark(axes, item, last)
+
+
+def draw_landmark(axes: Axes, item: Survival, last: float) -> None:
+    """Draw one printed survival probability with its interval, a little beside its time.
+
+    Parameters
+    ----------
+    axes
+        Survival over time.
+    item
+        What is printed.
+    last
+        Where the time axis ends.
+    """
+    style, middle = ARM_STYLES[item.arm], item.estimate.value
+    limits = [number.value for number in item.ci] if item.ci else [middle, middle]
+    axes.errorbar(
+        item.time + DODGE * last * (1 if item.arm == "treatment" else -1),
+        middle,
+        yerr=[[middle - limits[0]], [limits[1] - middle]],
+        fmt=style.marker,
+        **PRINTED,
+        ecolor=BLACK,
+        elinewidth=0.9,
+        capsize=2,
+        zorder=5,
+        gid=f"landmark-{item.arm}-{item.time:g}",
+    )
 
 
 def _dress(axes: Axes, reanalysis: Reanalysis, last: float) -> None:

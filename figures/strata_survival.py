@@ -1,0 +1,96 @@
+"""Survival in every stratum of a partition, one panel each."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ..data import ARMS
+from ..inference import Reanalysis
+from ..inference.quantities import Curves
+from .selection import Array, last_time
+from .strata import reported, short_label, strata_fit, stratum_draws
+from .style import ARM_STYLES, BLACK, WIDE, is_wide, new_figure, time_ticks
+from .survival import POINTS, curve_quantiles, draw_landmark
+
+PANEL_MM = 46.0
+
+
+def strata_survival(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) -> Figure | None:
+    """Draw posterior survival of both arms in every stratum, with 95% bands and the paper's landmarks.
+
+    Parameters
+    ----------
+    reanalysis
+        With a `subgroups` fit of the partition.
+    partition
+        Name of the partition.
+    width_mm
+        Printed width.
+    """
+    strata = sorted(
+        (one for one in reported(reanalysis, partition) if len(one.members) == 1), key=lambda one: one.members
+    )
+    columns = min(len(strata), (2 if len(strata) in (2, 4) else 3) if is_wide(width_mm) else 1)
+    rows = math.ceil(len(strata) / columns)
+    figure = new_figure(width_mm, PANEL_MM * rows + 16)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    edges = np.array(strata_fit(reanalysis, partition).edges)
+    last = last_time(reanalysis, edges)
+    hazards = np.concatenate([rates for rates, _ in stratum_draws(reanalysis, partition)], axis=1)
+    for axes, one in zip(panels.flat, strata, strict=False):
+        control, treatment = hazards[:, :, one.members[0]].transpose(2, 0, 1, 3)
+        _draw_curves(axes, Curves(edges, (control, treatment)), last)
+        for item in reanalysis.record.survival:
+            if item.use and item.where == one.subgroup:
+                draw_landmark(axes, item, last)
+        label = short_label(reanalysis, partition, one.label)
+        axes.set_title(f"{label}\n{_counts(reanalysis, partition, one.members[0])}", fontsize=7, loc="left")
+    for axes in panels.flat[len(strata) :]:
+        axes.set_visible(False)
+    _dress(figure, panels, reanalysis, last)
+    return figure
+
+
+def _draw_curves(axes: Axes, curves: Curves, last: float) -> None:
+    times = np.linspace(0, last, POINTS)
+    for number, arm in enumerate(ARMS):
+        style = ARM_STYLES[arm]
+        lower, middle, upper = curve_quantiles(curves, number, times)
+        axes.fill_between(times, lower, upper, color=style.colour, alpha=0.2, linewidth=0, gid=f"band-{arm}")
+        axes.plot(times, middle, color=style.colour, linestyle=style.line, gid=f"curve-{arm}")
+
+
+def _counts(reanalysis: Reanalysis, partition: str, stratum: int) -> str:
+    """Return deaths and patients by arm, averaged over imputations."""
+    table = reanalysis.tables[partition].isel(stratum=stratum)
+    parts = []
+    for arm in reversed(ARMS):
+        one = table.sel(arm=arm).mean("imputation")
+        deaths, patients = float(one["deaths"].sum()), float(one["patients"])
+        parts.append(f"{reanalysis.record.arm(arm).label} {deaths:.0f}/{patients:.0f}")
+    return "deaths/patients: " + ", ".join(parts)
+
+
+def _dress(figure: Figure, panels: Array, reanalysis: Reanalysis, last: float) -> None:
+    record = reanalysis.record
+    first = panels[0, 0]
+    first.set_xlim(0, last * 1.01)
+    first.set_xticks(time_ticks(last, record.time_unit))
+    first.set_ylim(0, 1)
+    first.set_yticks(np.linspace(0, 1, 6))
+    figure.supxlabel(f"Time since randomisation ({record.time_unit})", fontsize=7.5)
+    figure.supylabel(f"{record.endpoint[0].upper()}{record.endpoint[1:]} (probability)", fontsize=7.5)
+    handles = [
+        Line2D([], [], color=ARM_STYLES[arm].colour, linestyle=ARM_STYLES[arm].line, label=record.arm(arm).label)
+        for arm in reversed(ARMS)
+    ]
+    if any(item.use and not item.where.is_overall for item in record.survival):
+        handles.append(
+            Line2D([], [], marker="o", linestyle="", markerfacecolor="white", color=BLACK, label="Published")
+        )
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), handlelength=2.6)

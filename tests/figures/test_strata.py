@@ -1,0 +1,190 @@
+"""Figures by partition: what they draw is what the estimates say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from secondlook import figures
+from secondlook.data.subgroup import parse_key
+from secondlook.data.table import regroup, survival_table
+from secondlook.figures.forest import forest_rows
+from secondlook.figures.strata import information, subgroup_rows
+from secondlook.inference.columns import COMPARISON, ESTIMATES
+from secondlook.inference.fitting import Fit
+from secondlook.inference.standardised import partition_subgroups, standardised_quantities
+from secondlook.models.subgroups import log_time
+
+EDGES = np.array([0.0, 12.0, 24.0, 36.0, 48.0])
+STRATA = ["er=+", "er=-"]
+CHAINS, DRAWS, IMPUTATIONS = 2, 120, 2
+
+
+def made_table() -> xr.Dataset:
+    shape = (IMPUTATIONS, 2, 2, 48)
+    deaths = np.full(shape, 0.8) * np.array([1.0, 1.6])[:, None, None]
+    patients = np.broadcast_to(np.array([[70.0, 90.0], [66.0, 48.0]]), shape[:3])
+    return survival_table(
+        deaths, np.full(shape, 40.0), np.full(shape, 0.2), patients, np.arange(49.0),
+        strata=STRATA, trial="made-up", source="published", time_unit="months", partition="er",
+    )  # fmt: skip
+
+
+def made_fit(shrinkage: str, prior, spread: float) -> Fit:
+    rng = np.random.default_rng(len(shrinkage))
+    plain, shape = ("chain", "draw", "imputation"), (CHAINS, DRAWS, IMPUTATIONS)
+    delta = np.array([-spread, spread, 0.0]) + rng.normal(0, 0.2, (*shape, 3))  # the third stratum is padding
+    variables = {
+        "alpha": ((*plain, "interval"), np.log(0.02) + rng.normal(0, 0.1, (*shape, 4))),
+        "beta": (plain, rng.normal(-0.3, 0.2, shape)),
+        "gamma": ((*plain, "stratum"), np.array([-0.2, 0.3, 0.0]) + np.zeros((*shape, 3))),
+        "kappa": ((*plain, "stratum"), rng.normal(0, 0.1, (*shape, 3))),
+        "delta": ((*plain, "stratum"), delta),
+    }
+    if shrinkage != "none":
+        variables["tau"] = (plain, abs(rng.normal(0, 0.25, shape)))
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(variables)})
+    return Fit("subgroups", shrinkage, "er", prior, tree, tuple(EDGES))
+
+
+def estimates_of(fit: Fit, record, table) -> pd.DataFrame:
+    """Every reported quantity of a fit, by the way that the analysis takes."""
+    subgroups = partition_subgroups(record, "er", [parse_key(key) for key in STRATA])
+    parts = []
+    for imputation in range(IMPUTATIONS):
+        chosen = regroup(table, EDGES).isel(imputation=imputation)
+        covariate = log_time(chosen, chosen.deaths.sum(("stratum", "arm")).to_numpy())
+        posterior = fit.posterior.isel(imputation=imputation)
+        patients = chosen.patients.sum("arm").to_numpy()
+        parts.append(standardised_quantities(posterior, covariate, EDGES, patients, subgroups, "er", (36.0,)))
+    rows = []
+    for same in zip(*parts, strict=True):
+        quantity, values = same[0][0], np.concatenate([draws.ravel() for _, draws in same])
+        lower, median, upper = np.quantile(values, (0.025, 0.5, 0.975), method="inverted_cdf")
+        names = ("partition", "subgroup", "reference", "label", "estimand", "time")
+        rows.append(
+            {name: getattr(quantity, name) for name in names}
+            | {"model": fit.model, "shrinkage": fit.shrinkage, "prior": fit.prior.name}
+            | {"median": median, "lower": lower, "upper": upper}
+            | {f"prob_{what}": (values < limit).mean() for what, limit in (("benefit", 1), ("meaningful", 0.8))}
+        )
+    return pd.DataFrame(rows).reindex(columns=ESTIMATES)
+
+
+@pytest.fixture(scope="module")
+def by_strata(reanalysis):
+    record, table, prior = reanalysis.record, made_table(), reanalysis.fits[0].prior
+    fits = made_fit("half-normal", prior, 0.1), made_fit("none", prior, 0.6)
+    estimates = pd.concat([estimates_of(fit, record, table) for fit in fits])
+    printed = {"er=+": (0.60, 0.45, 0.80), "er=-": (2.20, 0.80, 6.05)}
+    compared = [
+        {"model": "subgroups", "partition": "er", "subgroup": key, "prior": prior.name, "published_level": 0.95}
+        | dict(zip(("published", "published_lower", "published_upper"), values, strict=True))
+        for key, values in printed.items()
+    ]
+    return replace(
+        reanalysis,
+        fits=(*reanalysis.fits, *fits),
+        tables={**reanalysis.tables, "er": table},
+        estimates=pd.concat([reanalysis.estimates, estimates]),
+        comparison=pd.concat([reanalysis.comparison, pd.DataFrame(compared).reindex(columns=COMPARISON)]),
+    )
+
+
+@pytest.fixture(scope="module")
+def without_raw(by_strata):
+    return replace(by_strata, fits=by_strata.fits[:-1], estimates=by_strata.estimates.query("shrinkage != 'none'"))
+
+
+def artists(figure, gid):
+    return [one for axes in figure.axes for one in axes.get_children() if one.get_gid() == gid]
+
+
+def estimate(reanalysis, shrinkage, subgroup):
+    rows = reanalysis.estimates
+    chosen = rows[rows.estimand.eq("average_hazard_ratio") & rows.shrinkage.eq(shrinkage) & rows.partition.eq("er")]
+    return chosen.set_index("subgroup").loc[subgroup]
+
+
+def test_a_kind_names_its_figures_by_partition(by_strata, reanalysis):
+    assert figures.figure_names(by_strata, "survival") == ["survival", "survival-er"]
+    assert figures.figure_names(by_strata, "threshold") == ["threshold-er"]
+    assert figures.figure_names(by_strata, "forest-er") == ["forest-er"]
+    assert figures.figure_names(by_strata, "hazard-ratio") == ["hazard-ratio"]
+    assert figures.figure_names(reanalysis, "shrinkage") == []
+    everything = figures.figure_names(by_strata)
+    assert everything == [*figures.KINDS, *(f"{kind}-er" for kind in figures.PARTITION_KINDS)]
+
+
+@pytest.mark.parametrize("width", [180.0, 88.0])
+def test_every_figure_by_partition_is_written(by_strata, tmp_path, width):
+    for kind in figures.PARTITION_KINDS:
+        paths = figures.write_figures(by_strata, tmp_path, width, f"{kind}-er")
+        assert [path.name for path in paths] == [f"{kind}-er.png", f"{kind}-er.svg"]
+        assert all(path.stat().st_size > 5_000 for path in paths)
+
+
+def test_threshold_curves_pass_through_the_reported_probabilities(by_strata):
+    figure = figures.draw(by_strata, "threshold-er")
+    for gid, key in (("overall", "overall"), ("er=+", "er=+"), ("er=-", "er=-")):
+        (line,) = artists(figure, gid)
+        row = estimate(by_strata, "half-normal", key)
+        for limit, name in ((0.8, "prob_meaningful"), (1.0, "prob_benefit")):
+            drawn = np.interp(np.log(limit), np.log(line.get_xdata()), line.get_ydata())
+            assert drawn == pytest.approx(row[name], abs=0.02)  # between points of the grid
+
+
+def test_shrinkage_joins_the_estimates_without_and_with_it(by_strata):
+    figure = figures.draw(by_strata, "shrinkage-er")
+    links = artists(figure, "link")
+    for line, key in zip(links, STRATA, strict=True):
+        expected = [estimate(by_strata, shrinkage, key)["median"] for shrinkage in ("none", "half-normal")]
+        assert list(line.get_ydata()) == pytest.approx(expected)
+    tau = by_strata.estimates.query("estimand == 'interaction_sd' and shrinkage == 'half-normal'").iloc[0]
+    assert f"{tau['median']:.2f}" in figure.axes[0].get_title(loc="left")
+
+
+def test_shrinkage_needs_both_fits(without_raw):
+    assert figures.draw(without_raw, "shrinkage-er") is None
+
+
+def test_forest_has_three_marks_whose_areas_go_with_information(by_strata):
+    figure = figures.draw(by_strata, "forest-er")
+    marks = {line.get_xdata()[0]: line.get_markersize() for line in artists(figure, "estimate")}
+    shrunken = {key: estimate(by_strata, "half-normal", key) for key in ("overall", *STRATA)}
+    raw = {key: estimate(by_strata, "none", key) for key in STRATA}
+    assert len(marks) == 3 * 2 + 2
+    information_of = [information((row["median"], row["lower"], row["upper"])) for row in shrunken.values()]
+    largest = max(information_of)
+    overall = marks[shrunken["overall"]["median"]]
+    for rows in (shrunken, raw):
+        for row in rows.values():
+            share = information((row["median"], row["lower"], row["upper"])) / largest
+            assert (marks[row["median"]] / max(marks.values())) ** 2 == pytest.approx(np.clip(share, 0.25, 1))
+    assert overall == max(marks.values())
+
+
+def test_forest_without_the_unpooled_fit_has_two_marks(without_raw):
+    assert all(row.raw is None for row in subgroup_rows(without_raw, "er"))
+    assert len(artists(figures.draw(without_raw, "forest-er"), "estimate")) == 2 + 3
+
+
+def test_the_overview_sets_the_overall_effects_side_by_side(by_strata):
+    labels = [row.label for row in forest_rows(by_strata)]
+    assert labels[:4] == ["All patients", "Crude", "Standardised over receptor", "Adjusted for imbalance"]
+    assert labels[4:7] == ["Receptor", "ER(+)", "ER(-)"]
+    standardised = forest_rows(by_strata)[2]
+    assert standardised.posterior[0] == estimate(by_strata, "half-normal", "overall")["median"]
+
+
+def test_survival_by_stratum_shows_each_stratum_with_its_landmarks(by_strata):
+    figure = figures.draw(by_strata, "survival-er")
+    positive, negative = figure.axes
+    assert positive.get_title(loc="left").splitlines() == ["ER(+)", "deaths/patients: LRT 38/90, ST 38/70"]
+    rows = by_strata.estimates
+    chosen = rows.estimand.eq("survival_treatment") & rows.shrinkage.eq("half-normal") & rows.subgroup.eq("er=-")
+    (curve,) = [line for line in negative.get_lines() if line.get_gid() == "curve-treatment"]
+    assert np.interp(36, *curve.get_data()) == pytest.approx(rows[chosen].iloc[0]["median"], abs=1e-3)
+    assert [len(axes.containers) for axes in (positive, negative)] == [1, 0]
