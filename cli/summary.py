@@ -212,9 +212,13 @@ def _modelled_landmark(estimates: pd.DataFrame, model: str, time: float) -> tupl
     return (f"{time:g}", model, *cells, probability(difference["prob_benefit"]), then)
 
 
+def _data(record: Record) -> str:
+    return "the patients" if record.source == "patients" else "the rebuilt data"
+
+
 def comparison(record: Record, compared: pd.DataFrame) -> None:
     """Print published, Cox and posterior hazard ratios side by side, a table for each prior."""
-    paragraph(f"Hazard ratios of {record.id}: published, Cox fit to the rebuilt data, posterior")
+    paragraph(f"Hazard ratios of {record.id}: published, Cox fit to {_data(record)}, posterior")
     for prior, rows in compared.groupby("prior", sort=False):
         heading(f"Under the {prior} prior")
         _compared(rows)
@@ -241,7 +245,8 @@ def _secondary(result: Reanalysis) -> None:
 
 def _overall_comparison(result: Reanalysis) -> None:
     compared = first_prior(result.comparison)
-    heading(f"Overall: published, Cox fit to the rebuilt data, posterior under the {compared['prior'].iloc[0]} prior")
+    cox = f"Cox fit to {_data(result.record)}"
+    heading(f"Overall: published, {cox}, posterior under the {compared['prior'].iloc[0]} prior")
     _compared(_first_shrinkage(compared[compared["subgroup"].eq(EVERYBODY)]))
     _withheld(result.record, compared)
 

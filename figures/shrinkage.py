@@ -76,7 +76,8 @@ def tau_text(reanalysis: Reanalysis, partition: str) -> str:
     if found.empty:
         return ""
     row = found.iloc[0]
-    return f"SD of log hazard ratios between strata (tau) {row['median']:.2f} ({row['lower']:.2f}\N{EN DASH}{row['upper']:.2f})"
+    values = f"{row['median']:.2f} ({row['lower']:.2f}\N{EN DASH}{row['upper']:.2f})"
+    return f"SD of log hazard ratios between strata {values}"
 
 
 def _draw_stratum(axes: Axes, place: int, dodge: float, raw: Triple, shrunken: Triple) -> None:
@@ -85,13 +86,7 @@ def _draw_stratum(axes: Axes, place: int, dodge: float, raw: Triple, shrunken: T
     axes.plot(ends, (raw[0], shrunken[0]), color=colour, linewidth=1.0, gid="link")
     for end, values, filled in zip(ends, (raw, shrunken), ("white", colour), strict=True):
         axes.plot((end, end), values[1:], color=colour, linewidth=0.8, alpha=0.7, gid="interval")
-        looks: dict[str, Any] = {
-            "marker": marker,
-            "markersize": 5,
-            "markerfacecolor": filled,
-            "color": colour,
-            "zorder": 3,
-        }
+        looks: dict[str, Any] = {"marker": marker, "markersize": 5, "markerfacecolor": filled, "color": colour}
         axes.plot([end], [values[0]], gid="estimate", linestyle="", zorder=3, **looks)
 
 
