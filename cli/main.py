@@ -43,7 +43,7 @@ COMMANDS = {
     "reconstruct": ("rebuilding:reconstruct", "Rebuild survival data from published numbers."),
     "fit": ("reanalysing:fit", "Fit one model under one prior, into a directory of results."),
     "compare": ("results:compare", "Print published, Cox and posterior hazard ratios side by side."),
-    "plot": ("results:plot", "Draw a figure from saved results, as PNG and SVG."),
+    "plot": ("results:plot", "Draw figures from saved results, as PNG and SVG."),
     "trials": ("records:trials", "List the built-in trials."),
     "show": ("records:show", "Print everything that a trial's record holds."),
     "new": ("records:new", "Write a commented record to fill in."),

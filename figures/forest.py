@@ -40,6 +40,7 @@ RAW_MM = 2.6  # more for rows with three marks
 RAW_OFFSET = 0.26
 LARGEST, SMALLEST_SHARE = 6.0, 0.25  # marker's size, and the least share of its area
 ADJUSTED = "Adjusted for imbalance"
+ABSENT = "\N{EN DASH}"
 NOTHING = (np.nan, np.nan, np.nan)
 OFFSET = 0.16  # published above, posterior below the row's middle
 
@@ -131,8 +132,8 @@ def _drawn(reanalysis: Reanalysis, rows: Sequence[Row], width_mm: float) -> Figu
 def forest_rows(reanalysis: Reanalysis) -> list[Row]:
     """Return the lines of the forest: effects in all patients, then each partition's heading and subgroups.
 
-    Of a partition that the ``subgroups`` model was fitted to, the subgroups with a printed hazard ratio; otherwise
-    the printed effects that were pooled.
+    Of a partition that the ``subgroups`` model was fitted to, the subgroups with a printed hazard ratio, all where none
+    is printed; otherwise the printed effects that were pooled.
     """
     compared = _chosen(reanalysis)
     whole = compared[compared["subgroup"].eq("overall") & compared["partition"].eq("")]
@@ -147,7 +148,8 @@ def forest_rows(reanalysis: Reanalysis) -> list[Row]:
         rows += _adjusted_rows(reanalysis)
     for partition, found in fitted.items():
         rows.append(Row(title_of(reanalysis, partition)))
-        rows += [_unpooled(row, row.label) for row in found[1:] if row.published]
+        printed = [row for row in found[1:] if row.published]
+        rows += [_unpooled(row, row.label) for row in printed or found[1:]]
     parts = compared[compared["model"].eq("effects") & compared["partition"].ne("")]
     for name, group in parts[~parts["partition"].isin(list(fitted))].groupby("partition", sort=False):
         rows.append(Row(title_of(reanalysis, str(name))))
@@ -209,7 +211,7 @@ def _texts(row: Row, *, raw: bool) -> tuple[str, ...]:
 
 def _triple_text(values: Triple) -> str:
     if np.isnan(values[0]):
-        return "\N{EN DASH}"
+        return ABSENT
     return f"{values[0]:.2f}" if np.isnan(values[1]) else interval_text(*values)
 
 
@@ -221,7 +223,8 @@ def _columns(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     unpooled = ("Without pooling\nHR (95% CrI)",) if raw else ()
     posterior = "Shrunken" if raw else "Posterior"
     heads = (f"Published\nHR ({level}CI)", *unpooled, f"{posterior}\nHR (95% CrI)", "\nP(benefit)")
-    return list(zip(heads, *(_texts(row, raw=raw) for row in rows), strict=True))
+    columns = zip(heads, *(_texts(row, raw=raw) for row in rows), strict=True)
+    return [(head, *cells) for head, *cells in columns if {*cells} - {"", ABSENT}]
 
 
 def _place(figure: Figure, rows: Sequence[Row]) -> tuple[Axes, list[tuple[int, float]]]:
@@ -300,7 +303,8 @@ def _dress(axes: Axes, reanalysis: Reanalysis, rows: Sequence[Row]) -> None:
     )
     _say(axes, f"\N{LEFTWARDS ARROW} favours {arms.treatment.label}", 0.93, "right")
     _say(axes, f"favours {arms.control.label} \N{RIGHTWARDS ARROW}", 1.07, "left")
-    _legend(axes, raw=any(row.raw for row in rows))
+    printed = any(row.published and not np.isnan(row.published[0]) for row in rows)
+    _legend(axes, printed=printed, raw=any(row.raw for row in rows))
 
 
 def _say(axes: Axes, text: str, ratio: float, align: str) -> None:
@@ -313,10 +317,10 @@ def _say(axes: Axes, text: str, ratio: float, align: str) -> None:
     axes.annotate(text, (ratio, 0), (0, -16), ha=align, va="top", fontsize=7, **where)
 
 
-def _legend(axes: Axes, *, raw: bool) -> None:
-    marks = [("published", GREY, "o", "white"), ("posterior", BLUE, "s", BLUE)]
-    if raw:
-        marks = [marks[0], ("without pooling", ORANGE, "D", "white"), ("shrunken", BLUE, "s", BLUE)]
+def _legend(axes: Axes, *, printed: bool, raw: bool) -> None:
+    marks = [("published", GREY, "o", "white")] if printed else []
+    marks += [("without pooling", ORANGE, "D", "white")] if raw else []
+    marks.append(("shrunken" if raw else "posterior", BLUE, "s", BLUE))
     handles = [
         Line2D([], [], color=colour, marker=marker, markerfacecolor=face, markersize=4.5, label=label)
         for label, colour, marker, face in marks

@@ -77,7 +77,7 @@ def tau_text(reanalysis: Reanalysis, partition: str) -> str:
         return ""
     row = found.iloc[0]
     values = f"{row['median']:.2f} ({row['lower']:.2f}\N{EN DASH}{row['upper']:.2f})"
-    return f"SD of log hazard ratios between strata {values}"
+    return f"SD of log HRs between strata {values}"
 
 
 def _draw_stratum(axes: Axes, place: int, dodge: float, raw: Triple, shrunken: Triple) -> None:

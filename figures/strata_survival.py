@@ -35,7 +35,7 @@ def strata_survival(reanalysis: Reanalysis, partition: str, width_mm: float = WI
     strata = sorted(
         (one for one in reported(reanalysis, partition) if len(one.members) == 1), key=lambda one: one.members
     )
-    columns = min(len(strata), (2 if len(strata) in (2, 4) else 3) if is_wide(width_mm) else 1)
+    columns = min(len(strata), 2 if is_wide(width_mm) else 1)
     rows = math.ceil(len(strata) / columns)
     figure = new_figure(width_mm, PANEL_MM * rows + 16)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
@@ -73,7 +73,7 @@ def _counts(reanalysis: Reanalysis, partition: str, stratum: int) -> str:
         one = table.sel(arm=arm).mean("imputation")
         deaths, patients = float(one["deaths"].sum()), float(one["patients"])
         parts.append(f"{reanalysis.record.arm(arm).label} {deaths:.0f}/{patients:.0f}")
-    return "deaths/patients: " + ", ".join(parts)
+    return "died: " + ", ".join(parts)
 
 
 def _dress(figure: Figure, panels: Array, reanalysis: Reanalysis, last: float) -> None:

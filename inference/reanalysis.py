@@ -17,7 +17,7 @@ from ..data.audit import audit, findings_frame
 from ..data.errors import input_error
 from ..data.imbalance import imbalance_terms
 from ..data.patients import patient_table, read_patients
-from ..data.reconstruction import FIT_SHEET_COLUMNS, Target, check_partition, reconstruct
+from ..data.reconstruction import FIT_SHEET_COLUMNS, Target, check_partition, outside_partitions, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
 from ..models.shrinkage import ShrinkageForm
 from . import binary, columns
@@ -214,9 +214,10 @@ def analyse(
     if partition and partition not in sources and "subgroups" in models:
         raise input_error(record.id, "", None, "; ".join(notes))
     tasks = _tasks(record, models, partition, shrinkages, sources, landmarks, options)
-    if binary.MODEL in models:
-        for note in endpoints_of(record)[1]:
-            notes.add(note)
+    of_strata = "subgroups" in models and partition is None and record.source != "patients"
+    others = endpoints_of(record)[1] if binary.MODEL in models else ()
+    for note in (*(outside_partitions(record) if of_strata else ()), *others):
+        notes.add(note)
     tasks = [_adjusted(task, record, options, notes) for task in tasks]
     if not tasks:
         raise input_error(

@@ -6,7 +6,15 @@ one table each. See `unknowns` for the prior, `targets` for the functionals, `so
 """
 
 from .published import FIT_SHEET_COLUMNS, Reconstruction, reconstruct
-from .strata import check_partition, members_of
+from .strata import check_partition, members_of, outside_partitions
 from .targets import Target
 
-__all__ = ["FIT_SHEET_COLUMNS", "Reconstruction", "Target", "check_partition", "members_of", "reconstruct"]
+__all__ = [
+    "FIT_SHEET_COLUMNS",
+    "Reconstruction",
+    "Target",
+    "check_partition",
+    "members_of",
+    "outside_partitions",
+    "reconstruct",
+]

@@ -137,6 +137,27 @@ def crossed(record: Record, factors: Sequence[str]) -> tuple[Subgroup, ...]:
     )
 
 
+def outside_partitions(record: Record) -> list[str]:
+    """Return a note on every hazard ratio that no reconstruction can use, and on those without an interval.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    """
+    cells = [crossed(record, partition.factors) for partition in record.all_partitions.values()]
+    notes = []
+    for row in record.hazard_ratio:
+        if not row.use or row.where.is_overall:
+            continue
+        if all(members_of(row.where, strata) is None for strata in cells):
+            about = "it is no union of strata of any partition"
+            notes.append(f"hazard_ratio {row.estimate} of {row.where} is not used: {about}")
+        elif row.ci is None:
+            notes.append(f"hazard_ratio {row.estimate} of {row.where} has no interval: its estimate alone is used")
+    return notes
+
+
 def check_partition(record: Record, name: str) -> None:
     """Check that a record has a partition of this name.
 

@@ -194,20 +194,16 @@ def test_compare_prints_the_saved_comparison(run, results):
 def test_plot_draws_one_kind_or_all(run, results, monkeypatch):
     results(Path("here"))
     calls = []
-    monkeypatch.setattr(figures, "draw", lambda _, kind, width: calls.append((kind, width)) or "figure")
-    monkeypatch.setattr(figures, "write_figure", lambda _, folder, kind: [folder / f"{kind}.png"])
-    monkeypatch.setattr(figures, "write_figures", lambda *given: calls.append(given[1:]) or [])
-    assert run("plot", "here", "forest", "--width", "90").out.split() == [
-        "Wrote",
-        str(Path("here/figures/forest.png")),
-    ]
+    monkeypatch.setattr(figures, "write_figures", lambda *given: calls.append(given[1:]) or [given[1] / "one.png"])
+    assert run("plot", "here", "forest", "--width", "90").out.split() == ["Wrote", str(Path("here/figures/one.png"))]
     assert run("plot", "here", "all").code == 0
-    assert calls == [("forest", 90.0), (Path("here/figures"), results_module.WIDTH_MM)]
+    folder = Path("here/figures")
+    assert calls == [(folder, 90.0, "forest"), (folder, results_module.WIDTH_MM, "all")]
 
 
 def test_plot_says_when_results_do_not_support_a_figure(run, results, monkeypatch):
     results(Path("here"))
-    monkeypatch.setattr(figures, "draw", lambda *_: None)
+    monkeypatch.setattr(figures, "write_figures", lambda *_: [])
     done = run("plot", "here", "forest")
     assert (done.code, done.problems) == (2, ["error: here: forest: these results do not support this figure"])
 

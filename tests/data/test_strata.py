@@ -5,7 +5,7 @@ import pytest
 
 from secondlook.data import InputError, load_record
 from secondlook.data.reading import parse_record
-from secondlook.data.reconstruction.strata import crossed, members_of, strata_of, whole
+from secondlook.data.reconstruction.strata import crossed, members_of, outside_partitions, strata_of, whole
 from secondlook.data.subgroup import OVERALL, Subgroup
 
 SIZES = (136, 138)
@@ -147,3 +147,27 @@ def test_a_cut_needs_means_or_counts():
     counts = {"control": 64, "treatment": 55}
     raw["patients_count"] += [{"arm": arm, "where": {"age": "below 55"}, "n": n} for arm, n in counts.items()]
     np.testing.assert_allclose(strata(raw, "age").expected, [[64, 55], [36, 45]])
+
+
+def test_hazard_ratios_that_no_partition_can_use_are_named() -> None:
+    rows = [
+        {"estimate": "0.7", "ci": ["0.5", "0.9"]},
+        {"estimate": "0.6", "where": {"er": "+"}},
+        {"estimate": "0.8", "ci": ["0.5", "1.2"], "where": {"her2": "-"}},
+        {"estimate": "0.9", "ci": ["0.5", "1.5"], "where": {"er": "+", "side": "left"}},
+    ]
+    factors = {name: {"label": name, "levels": ["+", "-"]} for name in ("er", "her2")}
+    factors["side"] = {"label": "Side", "levels": ["left", "right"]}
+    raw = {
+        "schema": 1,
+        "id": "made-up",
+        "title": "A trial of nothing",
+        "arms": {"control": {"label": "A"}, "treatment": {"label": "B"}},
+        "factors": factors,
+        "partitions": {"receptor": {"label": "Receptor", "factors": ["er", "her2"]}},
+        "hazard_ratio": rows,
+    }
+    assert outside_partitions(parse_record(raw)) == [
+        "hazard_ratio 0.6 of er=+ has no interval: its estimate alone is used",
+        "hazard_ratio 0.9 of er=+,side=left is not used: it is no union of strata of any partition",
+    ]
