@@ -132,8 +132,8 @@ def _drawn(reanalysis: Reanalysis, rows: Sequence[Row], width_mm: float) -> Figu
 def forest_rows(reanalysis: Reanalysis) -> list[Row]:
     """Return the lines of the forest: effects in all patients, then each partition's heading and subgroups.
 
-    Of a partition that the ``subgroups`` model was fitted to, the subgroups with a printed hazard ratio, all where none
-    is printed; otherwise the printed effects that were pooled.
+    Of a partition that the ``subgroups`` model was fitted to, the subgroups with a printed hazard ratio (all where
+    none is printed); otherwise the printed effects that were pooled.
     """
     compared = _chosen(reanalysis)
     whole = compared[compared["subgroup"].eq("overall") & compared["partition"].eq("")]
@@ -269,7 +269,8 @@ def _draw_row(axes: Axes, place: int, row: Row, most: float) -> None:
     """Draw one row; markers' areas go with information, ``most`` being the row's that has most."""
     if not (row.published and row.posterior):
         return
-    offset = RAW_OFFSET if row.raw else OFFSET
+    alone = not row.raw and np.isnan(row.published[0])
+    offset = 0.0 if alone else RAW_OFFSET if row.raw else OFFSET
     marks = [(-offset, row.published, GREY, "o", "white"), (offset, row.posterior, BLUE, "s", BLUE)]
     if row.raw:
         marks.append((0.0, row.raw, ORANGE, "D", "white"))

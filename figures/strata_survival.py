@@ -52,7 +52,8 @@ def strata_survival(reanalysis: Reanalysis, partition: str, width_mm: float = WI
         axes.set_title(f"{label}\n{_counts(reanalysis, partition, one.members[0])}", fontsize=7, loc="left")
     for axes in panels.flat[len(strata) :]:
         axes.set_visible(False)
-    _dress(figure, panels, reanalysis, last)
+    _dress(panels, reanalysis, last)
+    _legend(figure, reanalysis, printed=any(axes.containers for axes in panels.flat))
     return figure
 
 
@@ -76,20 +77,24 @@ def _counts(reanalysis: Reanalysis, partition: str, stratum: int) -> str:
     return "died: " + ", ".join(parts)
 
 
-def _dress(figure: Figure, panels: Array, reanalysis: Reanalysis, last: float) -> None:
+def _dress(panels: Array, reanalysis: Reanalysis, last: float) -> None:
     record = reanalysis.record
     first = panels[0, 0]
     first.set_xlim(0, last * 1.01)
     first.set_xticks(time_ticks(last, record.time_unit))
     first.set_ylim(0, 1)
     first.set_yticks(np.linspace(0, 1, 6))
+
+
+def _legend(figure: Figure, reanalysis: Reanalysis, *, printed: bool) -> None:
+    record = reanalysis.record
     figure.supxlabel(f"Time since randomisation ({record.time_unit})", fontsize=7.5)
     figure.supylabel(f"{record.endpoint[0].upper()}{record.endpoint[1:]} (probability)", fontsize=7.5)
     handles = [
         Line2D([], [], color=ARM_STYLES[arm].colour, linestyle=ARM_STYLES[arm].line, label=record.arm(arm).label)
         for arm in reversed(ARMS)
     ]
-    if any(item.use and not item.where.is_overall for item in record.survival):
+    if printed:
         handles.append(
             Line2D([], [], marker="o", linestyle="", markerfacecolor="white", color=BLACK, label="Published")
         )
