@@ -17,7 +17,7 @@ from ..data.writing import write_csv
 from .options import Options
 from .reanalysis import Reanalysis
 from .storage import RECORD, RUN, read_csv, read_run, write, write_json, write_table
-from .versions import record_hash, run_facts
+from .versions import input_hashes, record_hash, run_facts
 
 _FIT: Final = ("model", "shrinkage", "prior", "partition")
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -60,6 +60,10 @@ def check_same_record(directory: Path, record: Record, name: str | Path = "") ->
     if run["record_sha256"] != record_hash(record):
         allowed = f"holds results of another version of {record.id}'s record; give another directory"
         raise input_error(place, "", None, allowed)
+    earlier = run.get("inputs", {})
+    if changed := [file for file, digest in input_hashes(record).items() if earlier.get(file) != digest]:
+        allowed = "holds results of another version of this file; give another directory"
+        raise input_error(place, "", ", ".join(changed), allowed)
 
 
 def merge(reanalysis: Reanalysis, directory: Path) -> None:
