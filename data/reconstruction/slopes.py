@@ -15,6 +15,7 @@ import numpy as np
 from .. import cohort as measure
 from ..cohort import Array, Cohort, Transform, time_within
 
+NOBODY = 1e-150  # person-time that is rounding error alone
 SMALL_FALL = 1e-4  # below it, a difference of exponentials is replaced by its series
 
 Derivatives = Mapping[str, Array]  # by name of the cohort's array
@@ -171,18 +172,22 @@ def cox(
 ) -> tuple[tuple[Derivatives, Derivatives], tuple[Derivatives, Derivatives]]:
     """Return the slopes of the Cox log hazard ratio and of its standard error, each for control and treatment.
 
-    From the score ``U = D1 - sum D p`` at its root and the information ``I = sum D p (1 - p)``.
+    From the score ``U = D1 - sum D p`` at its root and the information ``I = sum D p (1 - p)``. Intervals in which one
+    arm has nobody left add to neither.
     """
     log_ratio, error = measure.cox(control, treatment)
     deaths_both = control.deaths + treatment.deaths
-    odds = treatment.exposure * np.exp(log_ratio) / control.exposure
-    share = odds / (1 + odds)
+    compared = np.minimum(control.exposure, treatment.exposure) > NOBODY
+    weight = treatment.exposure * np.exp(log_ratio)
+    share = np.where(compared, weight / np.where(compared, control.exposure + weight, 1.0), 0.0)
     spread = share * (1 - share)
     curve = deaths_both * spread * (1 - 2 * share)
     scale, information = float(error**2), float(1 / error**2)
-    exposures = -1 / control.exposure, 1 / treatment.exposure  # of the log odds
+    exposures = [  # of the log odds
+        sign * compared / np.where(compared, arm.exposure, 1.0) for sign, arm in ((-1, control), (1, treatment))
+    ]
     ratio = [
-        {"deaths": scale * (arm - share), "exposure": -scale * deaths_both * spread * by_exposure}
+        {"deaths": scale * compared * (arm - share), "exposure": -scale * deaths_both * spread * by_exposure}
         for arm, by_exposure in enumerate(exposures)
     ]
     total = float(curve.sum())

@@ -109,3 +109,25 @@ def test_the_smooth_median_of_an_exponential_is_its_median():
     assert measure.smooth_median_survival(exponential, 6.0) == pytest.approx(np.log(2) / 0.03, rel=1e-9)
     long = Cohort(edges[:13], at_risk[:13], 0.03 * exposure[:12], exposure[:12], 0 * exposure[:12])
     assert measure.smooth_median_survival(long, 6.0) == pytest.approx(np.log(2) / 0.03, rel=1e-9)  # beyond the grid
+
+
+@pytest.mark.parametrize("gone", ["control", "treatment"])
+def test_slopes_of_cox_after_one_arm_has_gone(gone):
+    last = np.arange(40) >= 35
+
+    def ended(cohort):
+        return replace(
+            cohort, deaths=np.where(last, 0.0, cohort.deaths), exposure=np.where(last, 0.0, cohort.exposure)
+        )
+
+    def shortened(cohort):
+        return replace(cohort, deaths=cohort.deaths[:35], exposure=cohort.exposure[:35])
+
+    cohorts = [ended(one) if name == gone else one for name, one in (("control", CONTROL), ("treatment", TREATMENT))]
+    for found, expected in zip(
+        slopes.cox(*cohorts), slopes.cox(shortened(CONTROL), shortened(TREATMENT)), strict=True
+    ):
+        for arm, alone in zip(found, expected, strict=True):
+            for name, values in alone.items():
+                np.testing.assert_allclose(arm[name][:35], values, rtol=1e-9, err_msg=name)
+                assert (arm[name][35:] == 0).all()
