@@ -172,8 +172,8 @@ def cox(
 ) -> tuple[tuple[Derivatives, Derivatives], tuple[Derivatives, Derivatives]]:
     """Return the slopes of the Cox log hazard ratio and of its standard error, each for control and treatment.
 
-    From the score ``U = D1 - sum D p`` at its root and the information ``I = sum D p (1 - p)``. Intervals in which one
-    arm has nobody left add to neither.
+    From the score ``U = D1 - sum D p`` at its root and the information ``I = sum D p (1 - p)``. Intervals in which
+    one arm has nobody left add to neither.
     """
     log_ratio, error = measure.cox(control, treatment)
     deaths_both = control.deaths + treatment.deaths

@@ -76,8 +76,8 @@ def solve(problem: Problem, values: Vector, centre: Vector, start: Vector, toler
     unknowns, damping = start, FIRST_DAMPING
     reproduced = problem.functionals(start)
     loss = _loss(problem, values, centre, start, reproduced)
+    slope = problem.jacobian(start) / problem.sds[:, None]
     for _ in range(MOST_STEPS):
-        slope = problem.jacobian(unknowns) / problem.sds[:, None]
         normal, gradient = slope @ slope.T, slope.T @ ((reproduced - values) / problem.sds) + unknowns - centre
         before = loss
         while damping < STIFFEST:
@@ -85,8 +85,10 @@ def solve(problem: Problem, values: Vector, centre: Vector, start: Vector, toler
             proposal = unknowns + _step(problem, unknowns, reproduced, slope, -solution(gradient), solution)
             result = problem.functionals(proposal)
             proposed = _loss(problem, values, centre, proposal, result)
-            if proposed < loss:
-                unknowns, reproduced, loss, damping = proposal, result, proposed, damping / 5
+            there = problem.jacobian(proposal) / problem.sds[:, None] if proposed < loss else slope
+            if proposed < loss and np.isfinite(there).all():
+                unknowns, reproduced, slope = proposal, result, there
+                loss, damping = proposed, damping / 5
                 break
             damping *= 5
         if before - loss <= tolerance:

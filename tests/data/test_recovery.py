@@ -1,5 +1,6 @@
 """Recovering a known truth from what a paper prints: GBSG2 by menopausal status, and what `published` prints."""
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from lifelines import CoxPHFitter, KaplanMeierFitter
 
 from secondlook.data.publishing import Contents, Patients, cox_fit, kaplan_meier, published
+from secondlook.data.reading import parse_record
 from secondlook.data.reconstruction import reconstruct
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "recovery.py"
@@ -89,3 +91,13 @@ def test_published_counts_and_survival():
         "ci": ["0.01", "0.91"],
         "where": left,
     }
+
+
+@pytest.mark.parametrize("seed", [1059, 1096])
+def test_trials_whose_steps_empty_an_arm_are_rebuilt(monkeypatch, seed):
+    monkeypatch.syspath_prepend(str(BENCHMARK.parent))
+    coverage = importlib.import_module("coverage_of_strata")
+    patients, _ = coverage.simulated(np.random.default_rng(seed))
+    rebuilt = reconstruct(parse_record(coverage.fields(patients)), "receptor", imputations=0, seed=seed)
+    off = rebuilt.fit_sheet.query("used")["half_widths_off"]
+    assert (off <= 1).mean() > 0.9

@@ -12,7 +12,7 @@ ratio. No cell's hazard ratio is printed, nor does one follow.
 The interval of a cell is that of Cox fits to the rebuilt tables, pooled over the imputations (Rubin 1987): what is
 checked is the reconstruction, not the shrinkage, whose prior draws small cells towards the others on purpose.
 
-Usage: python benchmarks/coverage.py [--trials 100] [--imputations 10] [--seed 1]
+Usage: python benchmarks/coverage_of_strata.py [--trials 100] [--imputations 10] [--seed 1]
 """
 
 from __future__ import annotations
