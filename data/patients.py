@@ -112,6 +112,8 @@ def check_patients(
             Problem(place, f"column {source.arm}", "", f"no patient of {arm} ({getattr(source, arm)})")
             for arm in missing_arm
         ]
+    if not reading.problems and not columns["event"].any():
+        raise input_error(place, f"column {source.event}", None, f"nobody has the event ({source.event_value})")
     if reading.problems:
         raise InputError(reading.problems)
     return pd.DataFrame(columns)
@@ -240,7 +242,7 @@ class _Reading:
     def events(self, column: str, event: str) -> NDArray[np.bool_]:
         """Return whether a column says that the event occurred."""
         codes, texts = self._texts(column)
-        others = [text for text in texts if text != event]
+        others = [text for text in texts if text not in (event, "")]
         if event in CODED:
             allowed = set(CODED)
             message = "must be 0 or 1"
@@ -266,7 +268,9 @@ class _Reading:
     def _texts(self, column: str) -> tuple[NDArray[np.int64], list[str]]:
         """Return each row's place among the texts of the distinct values, -1 for none."""
         codes, values = pd.factorize(self.frame[column])
-        return codes, [_text(value) for value in values]
+        texts = [_text(value) for value in values]
+        blank = np.array([text == "" for text in texts] + [False])
+        return np.where(blank[codes], -1, codes), texts
 
 
 def _categorical(codes: Any, names: Sequence[str]) -> pd.Categorical:

@@ -238,6 +238,20 @@ def test_an_event_of_another_code_has_one_value_beside_it():
         check_patients(rows, record(event_value="dead"))
 
 
+def test_a_blank_event_is_missing_whatever_the_code():
+    rows = frame(6).assign(died=["", "alive", "dead", "dead", "alive", " "])
+    with pytest.raises(InputError) as caught:
+        check_patients(rows, record(event_value="dead"))
+    first, second = str(caught.value).splitlines()
+    assert first == "patients: row 1, column died: missing, but required"
+    assert second.startswith("patients: row 6, column died")
+
+
+def test_patients_of_whom_nobody_died_are_refused():
+    with pytest.raises(InputError, match=r"patients: column died: nobody has the event \(1\)"):
+        check_patients(frame(20).assign(died=0), record())
+
+
 def test_unknown_partition_is_refused():
     own = record()
     with pytest.raises(InputError, match="--partition: stage: not a partition of own"):
