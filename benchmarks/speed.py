@@ -70,11 +70,10 @@ def prior_cost(runs: int) -> list[Line]:
     weak, sceptical = (named_prior(name, record) for name in ("weak", "sceptical"))
     task = piecewise_task("piecewise", imputations, record.landmark_times(), options)
     compiled = compile_model(task.build(weak))
-    fitted = [_sampled(task, compiled, weak, options, i) for i in range(IMPUTATIONS)]
+    fitted = _sampled(task, compiled, weak, options, range(IMPUTATIONS))
 
     def sampled() -> None:
-        for i in range(IMPUTATIONS):
-            _sampled(task, compiled, sceptical, options, i)
+        _sampled(task, compiled, sceptical, options, range(IMPUTATIONS))
 
     def reweighted() -> None:
         for i, one in enumerate(fitted):

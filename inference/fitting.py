@@ -238,10 +238,11 @@ def _fit_task(task: Task, pending: Future[Any], priors: Sequence[Prior], options
     sampled: list[_Sampled] = []
     needed = options.imputations if task.imputed else 1
     for imputation in range(needed):
-        task.data(imputation)  # made while the model is being compiled
+        if not pending.done():
+            task.data(imputation)  # made while the model is being compiled
     compiled = pending.result()
     while len(sampled) < needed:
-        sampled += [_sampled(task, compiled, primary, options, i) for i in range(len(sampled), needed)]
+        sampled += _sampled(task, compiled, primary, options, range(len(sampled), needed))
         if task.imputed:
             needed = imputations_needed(_joined_draws(sampled), joined([one.diagnostics for one in sampled]))
     results = [_result(task, primary, sampled)]
@@ -249,26 +250,40 @@ def _fit_task(task: Task, pending: Future[Any], priors: Sequence[Prior], options
         moved = [_moved(task, compiled, primary, prior, options, i, one) for i, one in enumerate(sampled)]
         found = joined([one.diagnostics for one in moved])
         if found.mendable(options.draws).any() or not found.enough.all():
-            moved = [_sampled(task, compiled, prior, options, i) for i in range(len(sampled))]
+            moved = _sampled(task, compiled, prior, options, range(len(sampled)))
         results.append(_result(task, prior, moved))
     return results
 
 
-def _sampled(task: Task, compiled: Any, prior: Prior, options: Options, imputation: int) -> _Sampled:
-    """Sample one imputation; once more where stricter settings may mend what fails the gate."""
-    first = _sampled_once(task, compiled, prior, options, imputation, FIRST)
+def _sampled(task: Task, compiled: Any, prior: Prior, options: Options, imputations: Sequence[int]) -> list[_Sampled]:
+    """Sample some imputations; once more where stricter settings may mend what fails the gate."""
+    first = _sampled_once(task, compiled, prior, options, imputations, FIRST)
     alone = not task.imputed and options.chains * options.draws >= LEAST_ESS
-    inefficient = alone and not first.diagnostics.enough.all()
-    if not first.diagnostics.mendable(options.draws).any() and not inefficient:
-        return first
-    return replace(_sampled_once(task, compiled, prior, options, imputation, RERUN), rerun=True)
+    failed = [
+        one.diagnostics.mendable(options.draws).any() or (alone and not one.diagnostics.enough.all()) for one in first
+    ]
+    again = [imputation for imputation, has_failed in zip(imputations, failed, strict=True) if has_failed]
+    second = iter(_sampled_once(task, compiled, prior, options, again, RERUN) if again else [])
+    return [replace(next(second), rerun=True) if wanting else one for one, wanting in zip(first, failed, strict=True)]
 
 
 def _sampled_once(
-    task: Task, compiled: Any, prior: Prior, options: Options, imputation: int, settings: Settings
-) -> _Sampled:
-    data = {**task.data(imputation), "prior": prior.padded()}
-    posterior, stats = sample(compiled, data, options, imputation, settings)
+    task: Task, compiled: Any, prior: Prior, options: Options, imputations: Sequence[int], settings: Settings
+) -> list[_Sampled]:
+    """Sample some imputations once; while one is sampled, the next is made and the one before diagnosed."""
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        made = [beside.submit(task.data, imputations[0])]
+        diagnosed = []
+        for place, imputation in enumerate(imputations):
+            data = {**made[place].result(), "prior": prior.padded()}
+            made += [beside.submit(task.data, later) for later in imputations[place + 1 : place + 2]]
+            posterior, stats = sample(compiled, data, options, imputation, settings)
+            diagnosed.append(beside.submit(_diagnosed, task, posterior, stats, imputation))
+        return [one.result() for one in diagnosed]
+
+
+def _diagnosed(task: Task, posterior: xr.Dataset, stats: xr.Dataset, imputation: int) -> _Sampled:
+    """Return a sampled imputation with its reported quantities and their diagnostics."""
     posterior = posterior.drop_vars(task.absent).assign_coords(imputation=imputation)
     quantities, values = zip(*task.quantities(posterior), strict=True)
     draws = Draws(quantities, np.stack(values)[None])
@@ -286,7 +301,7 @@ def _moved(
         for part, effect in enumerate(effects)
     ]
     if max(part.k_hat for part in parts) > MOST_K_HAT:
-        return _sampled(task, compiled, new, options, imputation)
+        return _sampled(task, compiled, new, options, [imputation])[0]
     return _resampled(task, sampled, parts)
 
 

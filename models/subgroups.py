@@ -13,7 +13,8 @@ log time ``u``, both summing to zero weighted by patients. ``delta`` are the str
 ``half-normal``    ``delta = tau z``, ``tau`` half-normal of scale ``tau_scale``
 ``half-student-t`` the same with ``tau`` half-t of 3 degrees of freedom
 ``horseshoe``      ``delta = tau l z``, ``l^2 = s^2 lambda^2 / (s^2 + tau^2 lambda^2)``, ``lambda`` half-t
-``none``           ``delta = 5 (z - mean(z))``: ``beta`` is the strata's average effect
+``none``           ``delta = 5 (z - mean(z))``: ``beta`` is the strata's average effect; written in as many
+                   independent contrasts (Helmert's) as there are, which has the same distribution
 ``pooled``         ``delta = 0``
 =================  ==========================================================================================
 
@@ -35,6 +36,7 @@ import pymc as pm
 import pytensor.tensor as pt
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.linalg import helmert
 
 from ..data.cohort import MONTHS
 from .piecewise import LEVEL_SD, MONTHS_PER_YEAR, STEP_SD, overall_prior, random_walk, walk_basis
@@ -133,10 +135,14 @@ def subgroup_data(
     packed = np.vstack([*cells, log_time(table, pooled), walk_basis(table, pooled).T])
     settings = np.zeros((number + 1, max(number + 1, SETTINGS)))
     settings[:present, 0] = (chosen["patients"].sum("arm") / chosen["patients"].sum()).to_numpy()
-    centring = 1 / present if form.name == "none" else 0.0
-    settings[:present, 1 : present + 1] = np.eye(present) - centring
+    settings[:present, 1 : present + 1] = _contrasts(present) if form.name == "none" else np.eye(present)
     settings[number, :SETTINGS] = form.settings()
     return {"table": packed, "strata": settings}
+
+
+def _contrasts(strata: int) -> NDArray[np.float64]:
+    """Return the matrix that makes deviations from their mean out of independent normals, the last of no account."""
+    return np.column_stack([helmert(strata).T, np.zeros(strata)])
 
 
 def log_time(table: xr.Dataset, deaths: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -94,7 +94,7 @@ def test_reweighted_draws_that_fail_the_gate_are_sampled_afresh(normal_sampler, 
 def test_divergences_are_sampled_again_once_more_strictly(normal_sampler):
     normal_sampler.divergences = {FIRST: 2}
     (result,) = fitted(task())
-    assert [call[2] for call in normal_sampler.calls] == [FIRST, RERUN] * 3
+    assert [call[2] for call in normal_sampler.calls] == [FIRST] * 3 + [RERUN] * 3
     assert result.rerun.all() and result.passed
     rows = result.diagnostic_rows()
     assert rows["rerun"].all() and (rows["divergences"] == 0).all()
@@ -112,7 +112,7 @@ def test_then_the_gate_fails(normal_sampler):
 def test_chains_that_disagree_are_sampled_again_however_few_the_draws(normal_sampler):
     normal_sampler.astray = {FIRST: 0.3}
     (result,) = fitted(task(), draws=100)
-    assert [call[2] for call in normal_sampler.calls] == [FIRST, RERUN] * 3
+    assert [call[2] for call in normal_sampler.calls] == [FIRST] * 3 + [RERUN] * 3
     assert result.rerun.all()
 
 
