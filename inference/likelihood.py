@@ -1,0 +1,74 @@
+"""The log likelihood of a survival table, row by row, under posterior draws.
+
+A row is a cell of the table: one stratum's arm in one interval, with deaths ``d`` and person-time ``e``. Under the
+draw's hazard ``r`` its log likelihood is the Poisson kernel
+
+    d log(r) - e r,
+
+which is the log density of the times of the cell's patients: what ``log(e^d / d!)`` would add is the same in every
+model of one table, and cancels wherever models are compared. Nothing here needs a compiled graph.
+
+Source: Holford 1980, Biometrics 36:299.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..data.table import edges
+from .quantities import curves_of
+from .standardised import stratum_rates
+
+CELL = ("stratum", "arm", "interval")
+CELL_NAMES = ("stratum", "arm", "start")  # the interval by its start
+
+
+def cell_rates(table: xr.Dataset, posterior: xr.Dataset) -> NDArray[np.float64]:
+    """Return the hazard of every cell of a table in every draw.
+
+    Parameters
+    ----------
+    table
+        Survival table on the model's intervals, whose first imputation was the data.
+    posterior
+        Of that imputation, by one of the piecewise models (``alpha``, ``beta`` and perhaps ``omega``) or by
+        `subgroups` (see `stratum_rates`; strata beyond the table's are padding); dimensions ``(chain, draw, ...)``.
+
+    Returns
+    -------
+    array
+        Shape ``(chain, draw, stratum, arm, interval)``.
+    """
+    if "delta" not in posterior:
+        return np.stack(curves_of(posterior, edges(table)).rates, axis=-2)[:, :, None]
+    from ..models.subgroups import log_time
+
+    deaths = table.deaths.isel(imputation=0).sum(("stratum", "arm")).to_numpy()
+    strata = posterior.isel(stratum=slice(table.sizes["stratum"]))
+    return stratum_rates(strata, log_time(table, deaths))
+
+
+def row_log_likelihood(table: xr.Dataset, posterior: xr.Dataset) -> xr.DataArray:
+    """Return the log likelihood of every row of a table in every draw.
+
+    Parameters
+    ----------
+    table, posterior
+        See `cell_rates`. Rows are the table's cells that somebody was at risk in.
+
+    Returns
+    -------
+    DataArray
+        Dimensions ``(chain, draw, row)``; ``stratum``, ``arm`` and ``start`` say which cell a row is.
+    """
+    chosen = table.isel(imputation=0).transpose(*CELL, ...)
+    deaths, exposure = chosen.deaths.to_numpy(), chosen.exposure.to_numpy()
+    rates = cell_rates(table, posterior)
+    kernel = deaths * np.log(rates) - exposure * rates
+    at_risk = exposure > 0
+    places = (table[name].to_numpy()[index] for name, index in zip(CELL_NAMES, np.nonzero(at_risk), strict=True))
+    coords = {name: ("row", place) for name, place in zip(CELL_NAMES, places, strict=True)}
+    draws = {name: posterior[name] for name in ("chain", "draw") if name in posterior.coords}
+    return xr.DataArray(kernel[..., at_risk], dims=("chain", "draw", "row"), coords=coords | draws)
