@@ -139,12 +139,12 @@ def _merged_run(path: Path, new: Mapping[str, Any], fits: Iterable[str]) -> dict
 
 
 def _merged_facts(old: Mapping[str, Any], new: Mapping[str, Any], fits: set[str]) -> dict[str, Any]:
-    tables = {name: {**old[name], **new[name]} for name in new if isinstance(new[name], dict) and name in old}
+    both = [name for name in new if isinstance(new[name], dict) and isinstance(old.get(name), dict)]
+    tables = {name: {**old[name], **new[name]} for name in both}
     reweighted = sorted(
         {*old.get("reweighted", []), *new.get("reweighted", [])} - (fits - {*new.get("reweighted", [])})
     )
-    acceptance = new.get("reconstruction_acceptance") or old.get("reconstruction_acceptance")
-    return {**old, **new, **tables, "reweighted": reweighted, "reconstruction_acceptance": acceptance}
+    return {**old, **new, **tables, "reweighted": reweighted}
 
 
 def write_reconstruction(made: Reconstruction, options: Options, directory: Path) -> None:
@@ -169,5 +169,6 @@ def write_reconstruction(made: Reconstruction, options: Options, directory: Path
     write_csv(merged(_present(path), made.fit_sheet, ("partition",)), path)
     write_table(made.table, made.strata.partition, directory)
     write_json(made.record.model_dump(mode="json", by_alias=True), directory / RECORD)
-    facts = run_facts(made.record, options, {"reconstruction_acceptance": made.acceptance_rate}, [])
+    acceptance = {made.strata.partition or "overall": made.acceptance_rate}
+    facts = run_facts(made.record, options, {"reconstruction_acceptance": acceptance}, [])
     write_json(json.loads(json.dumps(_merged_run(directory / RUN, facts, []))), directory / RUN)

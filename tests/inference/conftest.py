@@ -10,7 +10,6 @@ import xarray as xr
 
 from secondlook.inference import Options, fit, fitting
 from secondlook.inference.reanalysis import analyse
-from secondlook.inference.sampling import compile_model
 
 RUNS = ("cold", "warm")
 COMPILATION_TEST = "test_cold_and_warm_cache_give_the_same_digits"
@@ -50,19 +49,19 @@ def compilations(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def few(pytestconfig):
+def few(pytestconfig, compile_once):
     """Compile each graph of MF07-01 once for all tests (the models' too), and keep to few imputations."""
     graphs = vars(pytestconfig).setdefault("compiled_graphs", {})
 
-    def compile_once(model):
+    def compile_named(model):
         names = {"mu": "mf07 effects", "delta": "mf07 subgroups"}
         name = next((name for variable, name in names.items() if variable in model.named_vars), "mf07 piecewise")
         if name not in graphs:
-            graphs[name] = compile_model(model)
+            graphs[name] = compile_once(model)
         return graphs[name]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "compile_model", compile_once)
+        patch.setattr(fitting, "compile_model", compile_named)
         patch.setattr(fitting, "imputations_needed", lambda *_: 0)
         yield Options(imputations=5, draws=500)
 

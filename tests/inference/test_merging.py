@@ -87,16 +87,21 @@ def test_other_records_are_refused(tmp_path, text, message):
 
 
 def test_facts_of_other_fits_are_kept(tmp_path):
+    acceptance = {"overall": 0.7}
     old = SimpleNamespace(
-        resolved={"priors": {"weak": "Normal(0, 1)"}, "reweighted": ["x", "y"], "reconstruction_acceptance": 0.7},
+        resolved={
+            "priors": {"weak": "Normal(0, 1)"},
+            "reweighted": ["x", "y"],
+            "reconstruction_acceptance": acceptance,
+        },
         notes=["x fails the diagnostics gate", "y: sampled again", "a conflict"],
     )
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"trial": "t", "record_sha256": "h", "seed": 1, **vars(old)}))
-    resolved = {"priors": {"vague": "Normal(0, 10)"}, "reweighted": [], "reconstruction_acceptance": None}
+    resolved = {"priors": {"vague": "Normal(0, 10)"}, "reweighted": [], "reconstruction_acceptance": {"er": 0.9}}
     run = _merged_run(path, {"trial": "t", "seed": 2, "resolved": resolved, "notes": ["a conflict", "new"]}, ["x"])
     assert run["seed"] == 2
     assert run["notes"] == ["y: sampled again", "a conflict", "new"]
     assert run["resolved"]["priors"] == {"weak": "Normal(0, 1)", "vague": "Normal(0, 10)"}
     assert run["resolved"]["reweighted"] == ["y"]
-    assert run["resolved"]["reconstruction_acceptance"] == 0.7
+    assert run["resolved"]["reconstruction_acceptance"] == {"overall": 0.7, "er": 0.9}
