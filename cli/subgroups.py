@@ -48,7 +48,8 @@ def _partition(result: Reanalysis, partition: str, rows: pd.DataFrame) -> None:
     """Print a partition's subgroups, without pooling and shrunken, then their contrasts."""
     forms = list(dict.fromkeys(rows["shrinkage"]))
     main, raw = forms[0], RAW in forms[1:]
-    label = result.record.all_partitions[partition].label
+    found = result.record.partition(partition)
+    label = found.label if found else partition
     average = rows[rows["estimand"].eq("average_hazard_ratio")]
     shown, unpooled = (average[average["shrinkage"].eq(form)] for form in (main, RAW))
     printed = {row.where.key: row for row in result.record.hazard_ratio if row.use and not row.where.is_overall}

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -33,6 +33,9 @@ from scipy.special import ndtri
 
 from .printed import AnyNumber, NonNegative, Percent, Positive, Printed, Probability, PValue
 from .subgroup import OVERALL, Subgroup, subgroup
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ArmId = Literal["control", "treatment"]
 ARMS: tuple[ArmId, ArmId] = ("control", "treatment")
@@ -113,6 +116,15 @@ Identifier = Annotated[str, Field(pattern=IDENTIFIER)]
 Month = Annotated[str, Field(pattern=MONTH)]
 Text = Annotated[str, Field(min_length=1)]
 TimeUnit = Literal["days", "weeks", "months", "years"]
+LIFELINES = "lifelines:"  # begins the name of one of its data sets
+
+
+def base_name(file: str) -> str:
+    """Return a file's name without its folders, written in either way."""
+    return PureWindowsPath(file).name
+
+
+FileName = Annotated[str, PlainSerializer(base_name)]  # outputs hold no path
 
 
 class Table(BaseModel):
@@ -569,12 +581,13 @@ class Binary(Item):
 
 
 class Patients(Table):
-    """Patient-level source: a file of one row per patient.
+    """Patient-level source: a file of one row per patient, or a data set of lifelines (``lifelines:gbsg2``).
 
-    A factor's column has its name and holds its levels, or numbers that ``cut`` divides into as many.
+    A factor's column has its name unless ``columns`` says otherwise; it holds the levels, or numbers that ``cut``
+    divides into as many.
     """
 
-    file: Text
+    file: FileName = Field("", description="CSV or Parquet, or lifelines:NAME; not needed for patients in memory")
     time: Text
     entry: str = Field("", description="column of the time of delayed entry")
     unit: TimeUnit
@@ -584,16 +597,21 @@ class Patients(Table):
     control: str
     treatment: str
     factors: tuple[str, ...] = ()
+    columns: dict[Identifier, Text] = Field({}, description="columns of factors, where they are called otherwise")
     cut: dict[Identifier, tuple[float, ...]] = Field(
         {}, description="bounds of a factor's levels; a bound belongs above"
     )
+
+    def column(self, factor: str) -> str:
+        """Return the column of a factor."""
+        return self.columns.get(factor, factor)
 
 
 class Curve(Table):
     """A digitised Kaplan-Meier curve of one arm: a file with columns time and survival."""
 
     arm: ArmId
-    file: Text
+    file: FileName
 
 
 class Record(Table):
@@ -631,6 +649,7 @@ class Record(Table):
     patients: Patients | None = None
     curve: tuple[Curve, ...] = ()
     _directory: Path = PrivateAttr(default_factory=Path)
+    _frame: Any = PrivateAttr(default=None)
 
     @field_validator("landmarks")
     @classmethod
@@ -657,12 +676,15 @@ class Record(Table):
 
     @model_validator(mode="after")
     def _patients_have_factors(self) -> Self:
-        for name in self.patients.factors if self.patients else ():
+        if self.patients is None:
+            return self
+        for name in self.patients.factors:
             if name not in self.factors:
                 raise ValueError(f"patients.factors: {name} is not one of factors; declare its levels")
-        for name, cuts in self.patients.cut.items() if self.patients else ():
-            if self.patients and name not in self.patients.factors:
-                raise ValueError(f"patients.cut: {name} is not one of patients.factors")
+        for part, names in {"cut": [*self.patients.cut], "columns": [*self.patients.columns]}.items():
+            if unknown := [name for name in names if name not in self.patients.factors]:
+                raise ValueError(f"patients.{part}: {', '.join(unknown)} is not one of patients.factors")
+        for name, cuts in self.patients.cut.items():
             levels = self.factors[name].levels
             if len(cuts) != len(levels) - 1 or any(second <= first for first, second in pairwise(cuts)):
                 raise ValueError(f"patients.cut.{name} must be {len(levels) - 1} increasing numbers")
@@ -677,6 +699,18 @@ class Record(Table):
         """Return the path of a file that the record names."""
         return self._directory / name
 
+    def holding(self, frame: pd.DataFrame) -> Self:
+        """Return a copy of the record with its patients in memory, used in place of the file and never written."""
+        copy = self.model_copy()
+        copy._frame = frame
+        return copy
+
+    @property
+    def held(self) -> pd.DataFrame | None:
+        """The patients in memory, where there are some: see `holding`."""
+        frame: pd.DataFrame | None = self._frame
+        return frame
+
     @property
     def source(self) -> str:
         """What supplies the time structure: ``patients``, then ``curves``, then ``published``."""
@@ -684,16 +718,33 @@ class Record(Table):
 
     @cached_property
     def all_partitions(self) -> dict[str, Partition]:
-        """Declared partitions, and every other factor that patients have or a printed hazard ratio restricts on."""
+        """Declared partitions, and factors alone: patients' own, else those that only hazard ratios restrict on."""
         crossed = {name for partition in self.partitions.values() for name in partition.factors}
-        restricted = {name for row in self.hazard_ratio for name in row.where.factors}
+        restricted = {name for row in self.hazard_ratio for name in row.where.factors} - crossed
         restricted |= {*self.patients.factors} if self.patients else set()
         alone = {
             name: Partition.model_construct(label=factor.label, factors=(name,))
             for name, factor in self.factors.items()
-            if name in restricted - crossed and not factor.post_randomisation
+            if name in restricted - {*self.partitions} and not factor.post_randomisation
         }
         return {**self.partitions, **alone}
+
+    def partition(self, name: str) -> Partition | None:
+        """Return a partition by its name, or the cross of factors joined by commas; ``None`` without such a one."""
+        if name in self.all_partitions:
+            return self.all_partitions[name]
+        wanted = {part.strip() for part in name.split(",")}
+        usable = self.patients.factors if self.patients else self.factors
+        chosen = [one for one in self.factors if one in wanted and one in usable]
+        if wanted != {*chosen} or any(self.factors[one].post_randomisation for one in chosen):
+            return None
+        label = ", ".join(self.factors[one].label for one in chosen)
+        return Partition.model_construct(label=label, factors=tuple(chosen))
+
+    def partition_name(self, name: str) -> str:
+        """Return what outputs call a partition: its name, or its factors in record order, joined by commas."""
+        found = self.partition(name)
+        return name if found is None or name in self.all_partitions else ",".join(found.factors)
 
     @property
     def overall_hazard_ratio(self) -> HazardRatio | None:

@@ -8,7 +8,8 @@ variable       dimensions                               meaning
 ``deaths``     imputation, stratum, arm, interval       deaths (fractional when reconstructed)
 ``exposure``   imputation, stratum, arm, interval       person-time at risk, in ``time_unit``
 ``censored``   imputation, stratum, arm, interval       patients whose follow-up ends without death
-``patients``   imputation, stratum, arm                 patients at time zero
+``patients``   imputation, stratum, arm                 all patients
+``entered``    imputation, stratum, arm, interval       patients who enter after time zero, if any do
 =============  =======================================  ==========================================
 
 ``start`` and ``stop`` bound the intervals, ``arm`` is ``control`` or ``treatment``, ``stratum`` holds the strata's
@@ -28,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from .record import ARMS
 
 DIMENSIONS = ("imputation", "stratum", "arm", "interval")
+CELLS = ("deaths", "exposure", "censored", "entered")  # by interval
 
 
 def survival_table(
@@ -37,6 +39,7 @@ def survival_table(
     patients: ArrayLike,
     edges: ArrayLike,
     *,
+    entered: ArrayLike | None = None,
     strata: Sequence[str] = ("overall",),
     factors: Mapping[str, Sequence[str]] | None = None,
     trial: str,
@@ -54,6 +57,8 @@ def survival_table(
         Array of shape ``(imputation, stratum, arm)``.
     edges
         The intervals' bounds, one more than there are intervals, in ``time_unit``.
+    entered
+        Patients who enter late, where there are any; of the shape of ``deaths``.
     strata
         Keys of the strata.
     factors
@@ -68,6 +73,7 @@ def survival_table(
     """
     bounds = np.asarray(edges, dtype=float)
     cells = {"deaths": deaths, "exposure": exposure, "censored": censored}
+    cells |= {} if entered is None else {"entered": entered}
     table = xr.Dataset(
         {name: (DIMENSIONS, np.asarray(values, dtype=float)) for name, values in cells.items()}
         | {"patients": (DIMENSIONS[:3], np.asarray(patients, dtype=float))},
@@ -132,10 +138,31 @@ def regroup(table: xr.Dataset, bounds: ArrayLike) -> xr.Dataset:
     start, stop = table.start.to_numpy()[:, None], table.stop.to_numpy()[:, None]
     overlap = np.clip(np.minimum(stop, new[1:]) - np.maximum(start, new[:-1]), 0, None)
     share = xr.DataArray(overlap / (stop - start), dims=("interval", "regrouped"))
-    cells = table[["deaths", "exposure", "censored"]].map(lambda values: xr.dot(values, share, dim="interval"))
+    cells = table[[name for name in CELLS if name in table]].map(lambda values: xr.dot(values, share, dim="interval"))
     limits = {"start": ("interval", new[:-1]), "stop": ("interval", new[1:])}
     outside = table.drop_dims("interval")
     return outside.assign(cells.rename(regrouped="interval")).assign_coords(limits).assign_attrs(table.attrs)
+
+
+def numbers_at_risk(table: xr.Dataset) -> xr.DataArray:
+    """Return the patients at risk at the intervals' starts: who entered by then, less who died or was censored.
+
+    Parameters
+    ----------
+    table
+        A survival table.
+
+    Returns
+    -------
+    DataArray
+        Dimensions as those of ``deaths``.
+    """
+    gained = -(table.deaths + table.censored)
+    first = table.patients
+    if "entered" in table:
+        gained, first = gained + table.entered, first - table.entered.sum("interval")
+    at_risk: xr.DataArray = first + (gained.cumsum("interval") - gained)
+    return at_risk
 
 
 def pooled(table: xr.Dataset) -> xr.Dataset:

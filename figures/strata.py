@@ -57,10 +57,8 @@ def strata_fit(reanalysis: Reanalysis, partition: str) -> Fit:
 
 def title_of(reanalysis: Reanalysis, partition: str) -> str:
     """Return what people call a partition."""
-    record = reanalysis.record
-    if partition in record.all_partitions:
-        return record.all_partitions[partition].label
-    return record.factors[partition].label if partition in record.factors else partition
+    found = reanalysis.record.partition(partition)
+    return found.label if found else partition
 
 
 def short_label(reanalysis: Reanalysis, partition: str, label: str) -> str:

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from ..data import ARMS
 from ..data.record import Survival
+from ..data.table import edges, numbers_at_risk
 from ..inference import Reanalysis
 from ..inference.quantities import Curves
 from .selection import CURVES, Array, arm_title, curves_fit, flat, last_time
@@ -176,9 +177,8 @@ def at_risk(table: xr.Dataset, arm: str, times: Array) -> Array:
         Times.
     """
     one = table.sel(arm=arm).sum("stratum").mean("imputation")
-    edges = np.append(table["start"].to_numpy(), table["stop"].to_numpy()[-1])
-    gone = np.append(0.0, np.cumsum((one["deaths"] + one["censored"]).to_numpy()))
-    return np.asarray(float(one["patients"]) - np.interp(times, edges, gone))
+    left = float(one["patients"] - (one["deaths"] + one["censored"]).sum())
+    return np.asarray(np.interp(times, edges(table), np.append(numbers_at_risk(one).to_numpy(), left)))
 
 
 def _below(axes: Axes, time: float, text: str, down: float, align: str, colour: str, left: float = 0) -> None:

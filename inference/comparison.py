@@ -104,13 +104,20 @@ def comparison_rows(
 
 
 def _cox_of(tables: Mapping[str, xr.Dataset], partition: str, subgroup: str) -> tuple[float, float, float] | None:
-    """Return the Cox fit to a subgroup's table; ``None`` where its strata are not known."""
+    """Return the Cox fit to a subgroup's table; ``None`` where its strata are not known, or there is none."""
     if partition not in tables:
         return None
     table = tables[partition]
     strata = [parse_key(str(key)) for key in table.stratum.to_numpy()]
     members = members_of(parse_key(subgroup), strata)
-    return cox_table(table.isel(stratum=list(members))) if members else None
+    chosen = pooled(table.isel(stratum=list(members))) if members else None
+    return cox_table(chosen) if chosen is not None and _died_in_both_arms(chosen) else None
+
+
+def _died_in_both_arms(table: xr.Dataset) -> bool:
+    """Return whether there is a hazard ratio to estimate: deaths in both arms while both are at risk."""
+    both = (table.exposure > 0).all("arm")
+    return bool((table.deaths.where(both).sum("interval") > 0).all())
 
 
 def _published(row: HazardRatio | None) -> dict[str, object]:

@@ -135,11 +135,13 @@ def deviation(log_hazard_ratio: Array, standard_error: Array, overall: Array) ->
 class _Population:
     """Whom a trial is simulated from.
 
-    ``patients`` (expected, may be fractional) by stratum and arm; ``ratio`` to the ``base`` hazard by stratum and
-    interval; ``censoring`` by arm and interval; ``levels`` by factor and stratum.
+    ``patients`` (expected, may be fractional) by stratum and arm; ``entering`` is the share of an arm's patients who
+    join at an interval's start, by arm and interval; ``ratio`` to the ``base`` hazard by stratum and interval;
+    ``censoring`` by arm and interval; ``levels`` by factor and stratum.
     """
 
     patients: Array
+    entering: Array
     base: Array
     ratio: Array
     censoring: Array
@@ -151,6 +153,7 @@ class _Population:
         share = other.patients / other.patients.sum(axis=0)
         return _Population(
             (self.patients[:, None] * share).reshape(mine * theirs, 2),
+            self.entering,
             self.base,
             (self.ratio[:, None] * other.ratio).reshape(mine * theirs, -1),
             self.censoring,
@@ -285,7 +288,18 @@ def _of_table(table: xr.Dataset, log_hazard_ratio: float) -> _Population:
     level = (dead.sum(axis=1) + HALF) / (expected.sum(axis=1) + HALF)
     ratio = level[:, None] * (dead + HALF) / (expected * level[:, None] + HALF)
     patients = table.patients.transpose("stratum", "arm").to_numpy()
-    return _Population(patients, base, ratio, _censoring(table), levels_of(table))
+    return _Population(patients, _entering(table), base, ratio, _censoring(table), levels_of(table))
+
+
+def _entering(table: xr.Dataset) -> Array:
+    """Return the share of an arm's patients who join at each interval's start: the one after that they enter in."""
+    whole = table.sum("stratum")
+    shares = np.zeros((2, table.sizes["interval"]))
+    if "entered" in table:
+        late = (whole.entered / whole.patients).transpose("arm", "interval").to_numpy()
+        shares[:, 1:] = late[:, :-1]
+    shares[:, 0] = 1 - shares[:, 1:].sum(axis=1)
+    return shares
 
 
 def _censoring(table: xr.Dataset) -> Array:
@@ -311,10 +325,12 @@ def _drawn(
     """
     hazard = population.base * population.ratio
     effect = np.exp([0.0, log_hazard_ratio])
-    at_risk = np.floor(population.patients + rng.random((trials, *population.patients.shape))).astype(int)
+    at_risk = np.zeros((trials, *population.patients.shape), dtype=int)
     deaths = np.empty((trials, len(groups), 2, steps.size))
     exposure = np.empty_like(deaths)
     for interval, step in enumerate(steps):
+        if (joining := population.patients * population.entering[:, interval]).any():
+            at_risk += np.floor(joining + rng.random(at_risk.shape)).astype(int)
         dying = hazard[:, interval, None] * effect
         leaving = dying + population.censoring[:, interval]
         gone = rng.binomial(at_risk, -np.expm1(-leaving * step))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..data import InputError, Record, load_record
+from ..data import ARMS, InputError, Record, load_record
 from ..data.audit import audit, findings_frame
 from ..data.errors import input_error
 from ..data.imbalance import imbalance_terms
-from ..data.patients import patient_table, read_patients
+from ..data.patient_table import patient_table
+from ..data.patients import read_patients
 from ..data.reconstruction import FIT_SHEET_COLUMNS, Target, check_partition, outside_partitions, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
 from ..models.shrinkage import ShrinkageForm
@@ -34,6 +35,7 @@ from .tasks import (
     PIECEWISE_MODELS,
     PRIMARY_SHRINKAGE,
     check_landmarks,
+    default_landmarks,
     effects_task,
     piecewise_task,
     subgroup_tasks,
@@ -121,7 +123,12 @@ class Reanalysis:
             write(self, staged)
 
 
-def reanalyse(trial: str | Path | Record, options: Options | None = None, notify: Notify = _silent) -> Reanalysis:
+def reanalyse(
+    trial: str | Path | Record,
+    options: Options | None = None,
+    notify: Notify = _silent,
+    patients: pd.DataFrame | None = None,
+) -> Reanalysis:
     """Reanalyse a trial under every model and named prior that its record supports.
 
     Parameters
@@ -132,13 +139,15 @@ def reanalyse(trial: str | Path | Record, options: Options | None = None, notify
         How to run it.
     notify
         Told what is being done, and notes.
+    patients
+        One row per patient, with the columns that the record's ``patients`` names; in place of its file.
 
     Raises
     ------
     InputError
-        When the record or an option is wrong.
+        When the record, the patients or an option is wrong.
     """
-    return analyse(trial, MODELS, None, None, REPORTED_SHRINKAGES, options or Options(), notify)
+    return analyse(_of(trial, patients), MODELS, None, None, REPORTED_SHRINKAGES, options or Options(), notify)
 
 
 def fit(
@@ -149,6 +158,7 @@ def fit(
     shrinkage: str = PRIMARY_SHRINKAGE,
     options: Options | None = None,
     notify: Notify = _silent,
+    patients: pd.DataFrame | None = None,
 ) -> Reanalysis:
     """Fit one model to a trial under one prior.
 
@@ -161,25 +171,39 @@ def fit(
     prior
         Name of the prior, or ``MEAN,SD``.
     partition
-        For ``subgroups`` and ``effects``: only this partition, of all that the record has.
+        For ``subgroups`` and ``effects``: only this partition, of all that the record has; for ``subgroups`` factors
+        joined by commas, too.
     shrinkage
         For ``subgroups``: how the strata's effects are shrunken towards each other.
     options
         How to run it.
     notify
         Told what is being done, and notes.
+    patients
+        See `reanalyse`.
 
     Raises
     ------
     InputError
-        When the record does not support the model, or an option is wrong.
+        When the record does not support the model, or the patients or an option are wrong.
     """
     if model not in MODELS:
         raise input_error("--model", "", model, f"not a model; give one of {', '.join(MODELS)}")
     ShrinkageForm(shrinkage)  # refuses an unknown one
     if shrinkage != PRIMARY_SHRINKAGE and model != "subgroups":
         raise input_error("--shrinkage", "", shrinkage, f"is for subgroups, not for {model}")
-    return analyse(trial, (model,), (prior,), partition, (shrinkage,), options or Options(), notify)
+    known = _of(trial, patients)
+    return analyse(known, (model,), (prior,), partition, (shrinkage,), options or Options(), notify)
+
+
+def _of(trial: str | Path | Record, patients: pd.DataFrame | None = None) -> Record:
+    """Return a trial's record, which holds the patients that are given."""
+    record = trial if isinstance(trial, Record) else load_record(trial)
+    if patients is None:
+        return record
+    if record.patients is None:
+        raise input_error(record.id, "patients", None, "missing: it tells what the columns of patients mean")
+    return record.holding(patients)
 
 
 def analyse(
@@ -204,15 +228,15 @@ def analyse(
     trial, partition, options, notify
         See `fit`.
     """
-    record = trial if isinstance(trial, Record) else load_record(trial)
+    record = _of(trial)
     names = priors or available_priors(record, options.design_hazard_ratio)
     chosen = [named_prior(name, record, options.design_hazard_ratio) for name in names]
     notes = Notes(notify)
-    landmarks = options.landmarks or record.landmark_times()
-    divisions = _divisions(record, models, partition)
+    partition, divisions = _divisions(record, models, partition)
     sources = tables_of(record, divisions, options, notes)
     if partition and partition not in sources and "subgroups" in models:
         raise input_error(record.id, "", None, "; ".join(notes))
+    landmarks = options.landmarks or default_landmarks(record, sources[""].tables if "" in sources else None)
     tasks = _tasks(record, models, partition, shrinkages, sources, landmarks, options)
     of_strata = "subgroups" in models and partition is None and record.source != "patients"
     others = endpoints_of(record)[1] if binary.MODEL in models else ()
@@ -240,15 +264,15 @@ class Notes(list[str]):
         self.progress(f"note: {note}")
 
 
-def _divisions(record: Record, models: Sequence[str], partition: str | None) -> list[str]:
-    """Return the partitions whose tables the models need, the whole trial (``""``) first."""
-    known = list(record.all_partitions)
+def _divisions(record: Record, models: Sequence[str], partition: str | None) -> tuple[str | None, list[str]]:
+    """Return a partition as outputs call it, and those whose tables are needed, the whole trial (``""``) first."""
     if partition is not None and not {*models} & {"subgroups", "effects"}:
         raise input_error("--partition", "", partition, f"is for subgroups and effects, not for {', '.join(models)}")
     if "subgroups" in models and partition is not None:
-        check_partition(record, partition)
+        partition = check_partition(record, partition)
     whole = [""] if {*models} & {*PIECEWISE_MODELS, "subgroups"} else []
-    return [*whole, *([partition] if partition else known)] if "subgroups" in models else whole
+    strata = [partition] if partition else list(record.all_partitions)
+    return partition, [*whole, *strata] if "subgroups" in models else whole
 
 
 def tables_of(record: Record, partitions: Sequence[str], options: Options, notes: Notes) -> dict[str, Imputations]:
@@ -267,8 +291,11 @@ def tables_of(record: Record, partitions: Sequence[str], options: Options, notes
     """
     if record.source == "patients" and partitions:
         patients = read_patients(record)
-        return {name: Imputations(patient_table(patients, record, name)) for name in partitions}
-    found: dict[str, Imputations] = {}
+        found = {name: Imputations(patient_table(patients, record, name)) for name in partitions}
+        for note in _miscounted(record, patients):
+            notes.add(note)
+        return found
+    found = {}
     for partition in partitions:
         about = f"{record.id} by {partition}" if partition else record.id
         notes.progress(f"rebuilding survival of {about} from published numbers")
@@ -283,6 +310,16 @@ def tables_of(record: Record, partitions: Sequence[str], options: Options, notes
             notes.add(note)
         found[partition] = Imputations(made)
     return found
+
+
+def _miscounted(record: Record, patients: pd.DataFrame) -> Iterator[str]:
+    """Yield where the record's counts are not those of its patients."""
+    counted = patients.groupby("arm", observed=False)["event"].agg(["size", "sum"])
+    for arm in ARMS:
+        for name, column in (("patients", "size"), ("events", "sum")):
+            printed, found = getattr(record.arm(arm), name), int(counted.loc[arm, column])
+            if printed not in (None, found):
+                yield f"arms.{arm}.{name} is {printed}, but the patients' data hold {found}, which are analysed"
 
 
 def _conflict(target: Target) -> str:

@@ -49,6 +49,29 @@ def model_edges(table: xr.Dataset, options: Options) -> NDArray[np.float64]:
     return np.append(bounds[:-1], grid[-1])
 
 
+def default_landmarks(record: Record, table: xr.Dataset | None) -> tuple[float, ...]:
+    """Return the times to report at: the record's, else two thirds and all of the patients' shorter follow-up.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    table
+        Its survival table, where there is one.
+    """
+    printed = record.landmark_times()
+    if printed or table is None or record.source != "patients":
+        return printed
+    followed = np.floor(_followed_until(table))
+    return (float(followed * 2 / 3), float(followed)) if followed else ()
+
+
+def _followed_until(table: xr.Dataset) -> float:
+    """Return up to when patients of both arms were at risk."""
+    both = (table.exposure.sum("stratum") > 0).all(("imputation", "arm")).to_numpy()
+    return float(table.stop.to_numpy()[both].max(initial=0.0))
+
+
 def check_landmarks(record: Record, table: xr.Dataset, options: Options) -> None:
     """Check that survival can be reported at every landmark.
 
@@ -64,13 +87,14 @@ def check_landmarks(record: Record, table: xr.Dataset, options: Options) -> None
     Raises
     ------
     InputError
-        Names the landmarks that lie beyond the table or the model's intervals.
+        Names the landmarks that lie beyond either arm's survival or the model's intervals.
     """
-    end = min(float(table.stop[-1]), model_edges(table, options)[-1])
+    end = min(_followed_until(table), model_edges(table, options)[-1])
     beyond = [time for time in options.landmarks or record.landmark_times() if time > end]
     if beyond:
         place, field = ("--landmarks", "") if options.landmarks else (record.id, "landmarks")
-        allowed = f"must lie within the rebuilt survival, up to {end:g} {record.time_unit}"
+        within = "follow-up of both arms" if record.source == "patients" else "the rebuilt survival"
+        allowed = f"must lie within {within}, up to {end:g} {record.time_unit}"
         raise input_error(place, field, ",".join(f"{time:g}" for time in beyond), allowed)
 
 

@@ -10,6 +10,8 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+import pandas as pd
+
 from ..data import Record
 from .options import Options
 
@@ -23,7 +25,11 @@ def record_hash(record: Record) -> str:
 
 
 def input_hashes(record: Record) -> dict[str, str]:
-    """Return the SHA-256 of the files that a record names, by their base names."""
+    """Return the SHA-256 of the files that a record names, by their base names, and of patients in memory."""
+    if record.held is not None:
+        rows = pd.util.hash_pandas_object(record.held, index=False).to_numpy()
+        names = "\0".join(map(str, record.held.columns))
+        return {"patients": hashlib.sha256(names.encode() + rows.tobytes()).hexdigest()}
     paths = [record.beside(record.patients.file)] if record.patients else []
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
 

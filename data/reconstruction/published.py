@@ -247,8 +247,7 @@ def reconstruct(
         When the record does not print enough: patients, deaths and something about time in both arms, and for a
         partition what its strata's sizes follow from.
     """
-    if partition:
-        check_partition(record, partition)
+    partition = check_partition(record, partition) if partition else ""
     strata, unknowns = _start(record, partition, horizon)
     targets = targets_of(record, strata)
     for item in without:
@@ -333,7 +332,9 @@ def _start(record: Record, partition: str, horizon: float | None) -> tuple[Strat
 
 
 def _cannot(record: Record, needed: str) -> Exception:
-    return input_error(record.id, "", None, f"published survival cannot be rebuilt: the record prints no {needed}")
+    known = "; its patients are known, and reanalyse and fit use them" if record.patients else ""
+    why = f"published survival cannot be rebuilt: the record prints no {needed}{known}"
+    return input_error(record.id, "", None, why)
 
 
 def _in_knots(time: float, month: float) -> float:

@@ -158,25 +158,28 @@ def outside_partitions(record: Record) -> list[str]:
     return notes
 
 
-def check_partition(record: Record, name: str) -> None:
-    """Check that a record has a partition of this name.
+def check_partition(record: Record, name: str) -> str:
+    """Check that a record has a partition of this name, or factors to cross; return what outputs call it.
 
     Parameters
     ----------
     record
         The trial.
     name
-        Name of a partition.
+        Name of a partition, or factors joined by commas.
 
     Raises
     ------
     InputError
         Lists the partitions that there are.
     """
-    known = ", ".join(record.all_partitions)
-    if name not in record.all_partitions:
+    if record.partition(name) is None:
+        known = ", ".join(record.all_partitions)
         allowed = f"no partition of {record.id}; give one of {known}" if known else f"{record.id} has no partition"
-        raise input_error("--partition", "", name, allowed)
+        usable = [one for one in record.factors if record.partition(one)]
+        more = f", or one or more of its factors, joined by commas: {', '.join(usable)}" if usable else ""
+        raise input_error("--partition", "", name, f"{allowed}{more}")
+    return record.partition_name(name)
 
 
 def whole(sizes: tuple[int, int], crude_median: float) -> Strata:
@@ -211,7 +214,8 @@ def strata_of(record: Record, name: str, sizes: tuple[int, int], crude_median: f
     InputError
         When the sizes do not follow from what is printed, exceed an arm, or leave too many patients out.
     """
-    partition = record.all_partitions[name]
+    partition = record.partition(name)
+    assert partition is not None  # see check_partition
     subgroups = crossed(record, partition.factors)
     if cut := _cut_share(record, partition, subgroups):
         share, spread = cut

@@ -244,3 +244,45 @@ def test_damaged_results_cannot_be_loaded(results, tmp_path):
     (tmp_path / "here" / "record.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match=r"record\.json"):
         load(tmp_path / "here")
+
+
+PATIENTS = """
+[patients]
+file = "own.csv"
+time = "months"
+unit = "months"
+event = "died"
+arm = "arm"
+control = "a"
+treatment = "b"
+factors = ["er"]
+"""
+ROWS = "months,died,arm,er\n40,1,a,+\n50,0,b,-\n60,1,b,+\n"
+
+
+@pytest.mark.parametrize("command", ["reanalyse", "fit"])
+@pytest.mark.parametrize(
+    ("rows", "problems"),
+    [
+        (ROWS + "-1,2,c,?\n", ("line 5, column months: -1", "column died: 2", "column arm: c", "column er: ?")),
+        (ROWS.replace("er\n", "her2\n"), ("own.csv: column er: missing; there are months, died, arm, her2",)),
+        (ROWS.replace("b,", "a,"), ("own.csv: column arm: no patient of treatment (b)",)),
+        (None, ("own.csv: cannot be read",)),
+    ],
+)
+def test_bad_patients(run, template, disk, command, rows, problems):
+    path = template(more=PATIENTS)
+    if rows is not None:
+        Path("own.csv").write_text(rows)
+    before = disk()
+    done = run(command, path, "--out", "here")
+    refused(done, *problems)
+    assert len(done.problems) == len(problems)
+    assert disk() == before
+
+
+def test_partitions_that_are_none_are_named_with_those_there_are(run, template):
+    path = template(more=PATIENTS)
+    Path("own.csv").write_text(ROWS)
+    done = run("fit", path, "--out", "here", "--model", "subgroups", "--partition", "er,age")
+    refused(done, "--partition: er,age: no partition of small; give one of er")

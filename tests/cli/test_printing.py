@@ -127,7 +127,7 @@ def test_piped_output_has_no_colour_and_fits_a_page():
 
 def test_audit_imports_neither_pymc_nor_lifelines():
     script = (
-        "import sys; from secondlook.cli.main import main; main(['audit']); "
+        "import sys; from secondlook.cli.main import main; main(['audit']); main(['audit', 'gbsg2']); "
         "print(sorted({'pymc', 'lifelines', 'arviz', 'matplotlib', 'xarray'} & sys.modules.keys()))"
     )
     done = subprocess.run(

@@ -142,7 +142,7 @@ def test_template_loads_with_every_optional_section(template: Path) -> None:
     record = load_record(uncommented(template))
     assert record.source == "patients"
     assert record.design is not None
-    assert set(record.all_partitions) == {"receptor_by_age"}
+    assert set(record.all_partitions) == {"receptor_by_age", "receptor", "age"}
     titles = {item.title for item in describe_record(record)}
     assert {"Files", "Numbers at risk", "Prognostic hazard ratios", "Secondary endpoints"} <= titles
 
@@ -208,6 +208,13 @@ def test_schema_knows_every_section_and_what_a_record_must_have() -> None:
     assert ratio["comparison"]["enum"] == ["treatment/control", "control/treatment"]
     assert re.search(ratio["estimate"]["pattern"], "0.66")
     assert not re.search(ratio["estimate"]["pattern"], "0.66 (0.49)")
+
+
+def test_patients_are_shown_with_what_they_tell() -> None:
+    rows = section(load_record("gbsg2"), "Files").rows
+    assert rows == (("patients", "both", "lifelines:gbsg2"),)
+    summary = summarise(load_record("gbsg2"))
+    assert (summary.patients, summary.events, summary.source) == (686, 299, "patients")
 
 
 def test_describing_needs_neither_pymc_nor_lifelines() -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from secondlook.data import InputError
 from secondlook.data.cohort import cox_of_counts
-from secondlook.data.patients import check_patients, patient_table, read_patients
+from secondlook.data.patient_table import patient_table
+from secondlook.data.patients import check_patients, read_patients
 from secondlook.data.reading import load_record, parse_record
-from secondlook.data.table import pooled
+from secondlook.data.table import numbers_at_risk, pooled, regroup
 
 FIELDS = {
     "schema": 1,
@@ -128,7 +129,7 @@ def test_strata_add_up_to_the_whole_trial():
 
 
 def test_cuts_belong_to_the_level_above():
-    rows = frame(4).assign(age=[49.9, 50, 64, 65], arm=["a", "b", "a", "b"])
+    rows = frame(4).assign(age=[49.9, 50, 64, 65], arm=["a", "b", "a", "b"], died=1, sex=["f", "f", "m", "m"])
     ages = check_patients(rows, record()).age
     assert list(ages) == ["below 50", "50 to 65", "50 to 65", "65 or older"]
 
@@ -194,10 +195,17 @@ def test_parquet_gives_what_csv_gives(tmp_path):
         (GOOD + "4,1,c,f\n", "own.csv: line 5, column arm: c: must be a or b"),
         (GOOD + "4,1,a,x\n", "own.csv: line 5, column sex: x: must be f or m"),
         (GOOD.replace("a,f", "b,f"), "own.csv: column arm: no patient of control (a)"),
-        (GOOD.replace(",", ";"), "line 1: weeks;died;arm;sex: columns are separated by semicolons; must be commas"),
-        ("weeks,died,arm,arm\n", "own.csv: line 1: arm: columns that stand there twice"),
+        (GOOD.replace("1,a,f", "0,a,f"), "own.csv: column died: nobody of control (a) has the event (1)"),
+        (GOOD.replace(",m", ",f"), "own.csv: column sex: no patient has m; take that out of factors.sex.levels"),
+        (GOOD.replace("10", "0").replace("12.5", "0").replace("3,", "0,"), "column weeks: nobody was followed"),
+        (GOOD + "6000,1,a,f\n", "line 5, column weeks: 6000: must be at most 5217.86 weeks, a century"),
+        ("weeks,died,arm,sex,arm\n", "own.csv: column arm: stands there twice"),
+        ("", "own.csv: is empty"),
         ("weeks,died,arm,sex\n", "own.csv: holds no patient"),
-        (GOOD + "4,1,a,f,9\n", "own.csv: not a table of comma-separated values"),
+        (GOOD + "4,1,a,f,9\n", "own.csv: line 5: has 5 fields, but the header names 4 columns"),
+        (GOOD + '4,1,a,"f\n', "own.csv: line 5: not a row of separated values"),
+        (GOOD.replace("12.5,0,b,m", '"12.5",0,b,"m\n"') + "4,2,a,f\n", "line 6, column died: 2: must be 0 or 1"),
+        (GOOD + '4,1,a,f,"9\n"\n', "own.csv: line 5: has 5 fields"),
     ],
 )
 def test_bad_files_are_refused(folder, content, message):
@@ -209,7 +217,7 @@ def test_bad_files_are_refused(folder, content, message):
 def test_files_that_cannot_be_read_are_refused(folder):
     with pytest.raises(InputError, match=r"own\.csv: cannot be read"):
         read_patients(load_record(folder / "own.toml"))
-    with pytest.raises(InputError, match=r"own\.csv: line 5: not UTF-8 text"):
+    with pytest.raises(InputError, match=r"own\.csv: line 5, character 7: 4,1,a,\u00e4: not UTF-8 text"):
         read(folder, GOOD + "4,1,a,\u00e4\n", "latin-1")
 
 
@@ -248,13 +256,13 @@ def test_a_blank_event_is_missing_whatever_the_code():
 
 
 def test_patients_of_whom_nobody_died_are_refused():
-    with pytest.raises(InputError, match=r"patients: column died: nobody has the event \(1\)"):
+    with pytest.raises(InputError, match=r"patients: column died: nobody of control \(a\) has the event \(1\)"):
         check_patients(frame(20).assign(died=0), record())
 
 
 def test_unknown_partition_is_refused():
     own = record()
-    with pytest.raises(InputError, match="--partition: stage: not a partition of own"):
+    with pytest.raises(InputError, match="--partition: sex,stage: not a partition of own"):
         patient_table(check_patients(frame(), own), own, "sex,stage")
 
 
@@ -264,6 +272,7 @@ def test_unknown_partition_is_refused():
         ({"factors": ["stage"], "cut": {}}, "stage is not one of factors"),
         ({"cut": {"age": [50]}}, "patients.cut.age must be 2 increasing numbers"),
         ({"factors": ["sex"]}, "age is not one of patients.factors"),
+        ({"columns": {"stage": "s"}}, "patients.columns: stage is not one of patients.factors"),
         ({"unit": "hours"}, "patients.unit"),
     ],
 )
@@ -272,9 +281,152 @@ def test_records_of_patients_are_checked(changed, message):
         record(**changed)
 
 
-def test_one_bad_row_of_many_is_named():
-    rows = pd.concat([frame(50_000)] * 4, ignore_index=True)
-    rows.loc[123_456, "weeks"] = np.nan
+def test_one_bad_line_of_a_million_is_named(folder):
+    lines = GOOD.splitlines(keepends=True)
+    body = "".join(lines[1:]) * 333_334
     with pytest.raises(InputError) as caught:
-        check_patients(rows, record())
-    assert str(caught.value) == "patients: row 123457, column weeks: missing, but required"
+        read(folder, lines[0] + body + "4,1,a,\n" + "".join(lines[1:]))
+    assert str(caught.value) == "own.csv: line 1000004, column sex: missing, but required"
+
+
+@pytest.mark.parametrize(
+    ("change", "encoding"),
+    [
+        (lambda text: text.replace(",", ";").replace(".", ","), "utf-8"),
+        (lambda text: text.replace(",", "\t"), "utf-8-sig"),
+        (lambda text: text, "utf-16"),
+        (lambda text: "\n\n" + text.replace("\n", "\r"), "utf-8"),
+        (lambda text: text.replace("died", ' "died"').replace("3,1", "3, 1.0") + ",,,\n", "utf-8"),
+        (lambda text: text.replace(",1,", ",True,").replace(",0,", ",false,"), "utf-8"),
+        (lambda text: "".join(f"x,{line},\n" for line in text.splitlines()), "utf-8"),
+    ],
+)
+def test_what_spreadsheets_write_is_read(folder, change, encoding):
+    pd.testing.assert_frame_equal(read(folder, change(GOOD), encoding), read(folder, GOOD))
+
+
+def test_a_row_of_other_columns_alone_is_a_patient(folder):
+    with pytest.raises(InputError, match=r"own\.csv: line 6, column weeks: missing, but required"):
+        read(folder, GOOD.replace("\n", ",P1\n") + "\n,,,,P2\n")
+
+
+def test_codes_match_as_written_before_what_they_mean():
+    factors = {"sex": {"label": "Sex", "levels": ["1", "1.0"]}}
+    changed = {"control": "false", "treatment": "true", "factors": ["sex"], "cut": {}}
+    own = parse_record(FIELDS | {"factors": factors, "patients": FIELDS["patients"] | changed})
+    rows = frame(4).assign(arm=[True, False, True, False], died=1.0, sex=["1", "1", "1.0", "1.0"])
+    patients = check_patients(rows, own)
+    assert list(patients.sex) == ["1", "1", "1.0", "1.0"]
+    assert list(patients.arm) == ["treatment", "control"] * 2
+    with pytest.raises(InputError, match="row 1, column arm: 2: must be false or true"):
+        check_patients(rows.assign(arm=[2, 0, 1, 0]), own)
+
+
+def test_dates_and_durations_are_no_times():
+    with pytest.raises(InputError, match="row 1, column weeks: 2020-01-31 00:00:00: must be a number of weeks"):
+        check_patients(frame().assign(weeks=pd.to_datetime("2020-01-31")), record())
+
+
+def test_factors_may_stand_in_other_columns():
+    factors = FIELDS["factors"] | {"old": {"label": "Old", "levels": ["no", "yes"]}}
+    changed = {"factors": ["sex", "age", "old"], "columns": {"old": "age"}, "cut": {"age": [50, 65], "old": [70]}}
+    own = parse_record(FIELDS | {"factors": factors, "patients": FIELDS["patients"] | changed})
+    rows = frame()
+    patients = check_patients(rows, own)
+    assert (patients.old.eq("yes") == (rows.age >= 70)).all()
+    assert list(patients.columns) == ["entry", "time", "event", "arm", "sex", "age", "old"]
+
+
+def test_who_dies_at_once_has_lived_half_a_day():
+    rows = frame(40).assign(came=0.0)
+    rows.loc[0, ["weeks", "died", "arm", "sex", "age"]] = 0.0, 1, "a", "f", 30
+    rows = rows[(rows.sex == "m") | (rows.arm == "b") | (rows.index == 0)]
+    own = record()
+    cell = patient_table(check_patients(rows, own), own, "sex").sel(stratum="sex=f", arm="control")
+    assert cell.deaths.to_numpy().ravel()[0] == cell.deaths.sum() == 1
+    assert float(cell.exposure.sum()) == pytest.approx(0.5 / 30.4375)
+
+
+@pytest.mark.parametrize(("end", "intervals"), [(2.0, 60), (50.0, 100), (60.0, 60), (86.5, 87)])
+def test_the_grid_is_monthly_or_finer_where_follow_up_is_short(end, intervals):
+    own = record(unit="months")
+    table = patient_table(check_patients(frame(50).assign(weeks=np.linspace(0, end, 50), died=1), own), own)
+    assert table.sizes["interval"] == intervals
+    assert float(table.stop[-1]) >= end > float(table.start[-1])
+
+
+def test_numbers_at_risk_know_of_delayed_entry():
+    own = record(entry="came")
+    patients = check_patients(frame(), own)
+    at_risk = numbers_at_risk(pooled(patient_table(patients, own, "sex"))).isel(imputation=0, stratum=0)
+    for month in (0, 1, 3, 12, 30):
+        present = (patients.entry <= month) & ((patients.time > month) | (month == 0))
+        for arm in ("control", "treatment"):
+            expected = (present & (patients.arm == arm)).sum()
+            assert at_risk.sel(arm=arm, interval=2 * month) == expected
+    assert regroup(patient_table(patients, own), [0, 6, 40]).entered.sum() == (patients.entry > 0).sum()
+
+
+@pytest.mark.parametrize(
+    ("name", "means"),
+    [("receptor", "receptor"), ("sex", "sex"), ("age, sex", "sex,age"), ("sex,age", "sex,age"), ("age,er", None)],
+)
+def test_partitions_are_named_or_factors_joined_by_commas(name, means):
+    crossed = {"partitions": {"receptor": {"label": "Both", "factors": ["age", "sex"]}}}
+    own = parse_record(FIELDS | crossed)
+    assert list(own.all_partitions) == ["receptor", "sex", "age"]
+    patients = check_patients(frame(), own)
+    if means is None:
+        with pytest.raises(InputError, match=r"--partition: age,er: not a partition of own \(receptor, sex, age\)"):
+            patient_table(patients, own, name)
+    else:
+        table = patient_table(patients, own, name)
+        assert table.attrs["partition"] == own.partition_name(name) == means
+        assert table.sizes["stratum"] == {"sex": 2}.get(means, 6)
+
+
+def test_factors_known_only_after_randomisation_are_no_partition():
+    later = {"sex": FIELDS["factors"]["sex"] | {"post_randomisation": True}, "age": FIELDS["factors"]["age"]}
+    own = parse_record(FIELDS | {"factors": later})
+    assert own.partition("sex") is own.partition("sex,age") is None
+    assert list(own.all_partitions) == ["age"]
+
+
+def test_patients_in_memory_take_the_place_of_the_file():
+    own = record().holding(frame())
+    pd.testing.assert_frame_equal(read_patients(own), check_patients(frame(), record()))
+    with pytest.raises(InputError, match=r"own: patients\.file: missing: name a file of patients, or hand them over"):
+        read_patients(record(file=""))
+
+
+def test_gbsg2_comes_with_lifelines():
+    own = load_record("gbsg2")
+    patients = read_patients(own)
+    by_arm = patients.groupby("arm", observed=True)["event"].agg(["size", "sum"])
+    for arm in ("control", "treatment"):
+        assert (own.arm(arm).patients, own.arm(arm).events) == tuple(by_arm.loc[arm])
+    assert list(patients.columns[4:]) == ["menopause", "age", "grade", "nodes", "er", "pr"]
+    assert dict(patients.nodes.value_counts()) == {"1-3": 376, "4-9": 207, "10 or more": 103}
+    with pytest.raises(InputError, match=r"lifelines:gbsg3: not a data set of lifelines; give one of .*gbsg2, "):
+        read_patients(record(file="lifelines:gbsg3"))
+
+
+@pytest.mark.parametrize("file", ["/home/me/own.csv", "folder/own.csv", "C:\\me\\own.csv"])
+def test_outputs_hold_no_path(file):
+    assert record(file=file).model_dump(mode="json")["patients"]["file"] == "own.csv"
+
+
+@pytest.mark.parametrize("content", [b"weeks,died", b""])
+def test_files_that_are_not_parquet_are_refused(tmp_path, content):
+    (tmp_path / "own.parquet").write_bytes(content)
+    with pytest.raises(InputError, match=r"own\.parquet: cannot be read \(not Parquet\)"):
+        read_patients(record(file="own.parquet").located(tmp_path))
+
+
+def test_parquet_is_refused_as_csv_is(tmp_path):
+    frame().assign(died=3).drop(columns="sex").to_parquet(tmp_path / "own.parquet")
+    with pytest.raises(InputError, match=r"own\.parquet: column sex: missing; there are weeks, died, arm, age, came"):
+        read_patients(record(file="own.parquet").located(tmp_path))
+    frame(5).assign(died=[1, 0, 3, 1, 1]).to_parquet(tmp_path / "own.parquet")
+    with pytest.raises(InputError, match=r"own\.parquet: row 3, column died: 3: must be 0 or 1"):
+        read_patients(record(file="own.parquet").located(tmp_path))

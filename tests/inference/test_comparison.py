@@ -46,6 +46,19 @@ def test_imputations_are_pooled_by_rubins_rules():
     assert math.log(upper / lower) / 2 == pytest.approx(1.959964 * math.sqrt(total), rel=1e-6)
 
 
+def test_subgroups_without_deaths_in_an_arm_have_no_cox_fit(record):
+    """Nobody of the treated ER(-) died, and in ER(+) they died when no control patient was left."""
+    deaths, exposure = np.ones((1, 2, 2, 3)), np.ones((1, 2, 2, 3))
+    deaths[0, 1, 1] = 0
+    deaths[0, 0, :, :2], exposure[0, 0, 0, 2] = [[1], [0]], 0
+    deaths[0, 0, 0, 2] = 0
+    facts = {"trial": "t", "source": "patients", "time_unit": "months", "partition": "er"}
+    strata = {"strata": ["er=+", "er=-"], "factors": {"er": ["+", "-"]}}
+    table = survival_table(deaths, exposure, 0 * deaths, [[[9, 9], [9, 9]]], [0, 1, 2, 3], **strata, **facts)
+    rows = estimates(*(("average_hazard_ratio", 3.0, "er", key, 0.7, 0.5, 0.9) for key in ("er=+", "er=-")))
+    assert comparison_rows(record, rows, {"er": table}, None)["cox"].isna().all()
+
+
 @pytest.fixture
 def record():
     raw = {

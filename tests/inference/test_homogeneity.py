@@ -11,6 +11,8 @@ from secondlook.data.subgroup import subgroup
 from secondlook.data.table import edges, survival_table
 from secondlook.inference.homogeneity import (
     HomogeneousTrials,
+    _drawn,
+    _population,
     common_log_hazard_ratio,
     deviation,
     homogeneous_effects,
@@ -108,6 +110,19 @@ def test_strata_centre_at_the_common_effect_with_the_errors_of_a_cox_fit(even):
         assert drawn.mean() == pytest.approx(COMMON, abs=4 * monte_carlo + 0.01)
         assert drawn.std() == pytest.approx(error, rel=0.06)
         assert simulated.standard_error[:, stratum].mean() == pytest.approx(error, rel=0.03)
+
+
+def test_patients_who_enter_late_are_at_risk_from_then_on():
+    """Half of them enter in month 30: exponential person-time from 0 and from the next month on."""
+    table = expected_table(np.array(EVEN) * 20)
+    late = (table.patients * xr.DataArray(0.5 * (MONTHS[:-1] == 30), dims="interval")).transpose(*table.deaths.dims)
+    population = _population([table.assign(entered=late)], 0, COMMON)
+    _, exposure = _drawn(population, np.eye(4), COMMON, np.diff(MONTHS), 40, np.random.default_rng(4))
+    for stratum, arm in np.ndindex(4, 2):
+        rate = HAZARD[stratum] * np.exp(COMMON * arm) + CENSORING
+        lived = -(np.expm1(-rate * MONTHS[-1]) + np.expm1(-rate * (MONTHS[-1] - 31))) / rate
+        expected = EVEN[stratum][arm] * 20 * lived / 2
+        assert exposure[:, stratum, arm].sum(axis=-1).mean() == pytest.approx(expected, rel=0.02)
 
 
 def test_unions_of_strata_and_everybody_centre_at_their_cox_fits():

@@ -8,9 +8,11 @@ from lifelines import CoxPHFitter
 from lifelines.datasets import load_gbsg2
 
 from secondlook.data import InputError, load_record
-from secondlook.inference import Options, load
+from secondlook.inference import Options, fit, load
 from secondlook.inference.merging import check_same_record
-from secondlook.inference.reanalysis import analyse
+from secondlook.inference.reanalysis import Notes, analyse, tables_of
+from secondlook.inference.tasks import check_landmarks, default_landmarks
+from secondlook.inference.versions import input_hashes
 
 RECORD = """schema = 1
 id = "gbsg2"
@@ -20,7 +22,7 @@ landmarks = [36, 60]
 arms.control.label = "none"
 arms.treatment.label = "hormones"
 [patients]
-file = "gbsg2.csv"
+file = "data/gbsg2.csv"
 time = "time"
 unit = "days"
 event = "cens"
@@ -33,8 +35,9 @@ treatment = "yes"
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gbsg2")
+    (folder / "data").mkdir()
     (folder / "gbsg2.toml").write_text(RECORD)
-    load_gbsg2().to_csv(folder / "gbsg2.csv", index=False)
+    load_gbsg2().to_csv(folder / "data" / "gbsg2.csv", index=False)
     return folder / "gbsg2.toml"
 
 
@@ -71,14 +74,44 @@ def test_results_are_saved_without_a_path_and_read_back(found, tmp_path):
     assert len(again.estimates) == len(found.estimates)
     run = (tmp_path / "results" / "run.json").read_text()
     assert list(json.loads(run)["inputs"]) == ["gbsg2.csv"]
-    assert str(tmp_path) not in run
-    assert str(tmp_path) not in (tmp_path / "results" / "record.json").read_text()
+    assert "data/" not in run
+    assert json.loads((tmp_path / "results" / "record.json").read_text())["patients"]["file"] == "gbsg2.csv"
 
 
 def test_results_of_other_patients_are_not_added_to(found, record, tmp_path):
     found.save(tmp_path / "results")
     check_same_record(tmp_path / "results", load_record(record))
     (tmp_path / "gbsg2.toml").write_text(RECORD)
-    load_gbsg2()[:600].to_csv(tmp_path / "gbsg2.csv", index=False)
+    (tmp_path / "data").mkdir()
+    load_gbsg2()[:600].to_csv(tmp_path / "data" / "gbsg2.csv", index=False)
     with pytest.raises(InputError, match=r"gbsg2\.csv: holds results of another version of this file"):
         check_same_record(tmp_path / "results", load_record(tmp_path / "gbsg2.toml"))
+
+
+def test_patients_of_a_notebook_take_the_place_of_the_file(record):
+    """What is fitted is the frame; its hash is kept, not its rows."""
+    frame = load_gbsg2()[:600]
+    held = load_record(record).holding(frame)
+    arms = held.arms.model_copy(update={"treatment": held.arms.treatment.model_copy(update={"events": 94})})
+    notes = Notes(lambda _: None)
+    tables = tables_of(held.model_copy(update={"arms": arms}), [""], Options(), notes)
+    assert float(tables[""].tables.patients.sum()) == 600
+    died = frame.cens[frame.horTh.eq("yes")].sum()
+    assert notes == [f"arms.treatment.events is 94, but the patients' data hold {died}, which are analysed"]
+    (digest,) = input_hashes(held).values()
+    assert digest != input_hashes(held.holding(load_gbsg2()[:599]))["patients"]
+    assert digest == input_hashes(held.holding(frame.reset_index(drop=True)))["patients"]
+    with pytest.raises(InputError, match="mf07-01: patients: missing: it tells what the columns of patients mean"):
+        fit("mf07-01", patients=frame)
+    with pytest.raises(InputError, match="patients: column horTh: missing"):
+        fit(record, patients=frame.drop(columns="horTh"))
+
+
+def test_landmarks_default_to_the_follow_up_of_both_arms_and_must_lie_within(record):
+    trial = load_record(record)
+    table = tables_of(trial, [""], Options(), Notes(lambda _: None))[""].tables
+    assert default_landmarks(trial, table) == (36, 60)
+    bare = trial.model_copy(update={"landmarks": ()})
+    assert default_landmarks(bare, table) == (pytest.approx(170 / 3), 85.0)  # 2563 of 2659 days: 84.2 months
+    with pytest.raises(InputError, match="--landmarks: 86: must lie within follow-up of both arms, up to 85 months"):
+        check_landmarks(trial, table, Options(landmarks=(86.0,)))
