@@ -314,10 +314,10 @@ def tables_of(record: Record, partitions: Sequence[str], options: Options, notes
 
 def _miscounted(record: Record, patients: pd.DataFrame) -> Iterator[str]:
     """Yield where the record's counts are not those of its patients."""
-    counted = patients.groupby("arm", observed=False)["event"].agg(["size", "sum"])
     for arm in ARMS:
-        for name, column in (("patients", "size"), ("events", "sum")):
-            printed, found = getattr(record.arm(arm), name), int(counted.loc[arm, column])
+        events = patients.loc[patients["arm"].eq(arm), "event"]
+        for name, found in (("patients", len(events)), ("events", int(events.sum()))):
+            printed = getattr(record.arm(arm), name)
             if printed not in (None, found):
                 yield f"arms.{arm}.{name} is {printed}, but the patients' data hold {found}, which are analysed"
 
