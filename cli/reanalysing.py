@@ -74,7 +74,8 @@ def fit(
         with effects shrunken towards each other), effects (the printed hazard ratios, shrunken likewise) or
         binary (secondary endpoints).
     prior
-        Prior on the overall log hazard ratio: weak, vague, sceptical, enthusiastic, pessimistic, or MEAN,SD.
+        Prior on the overall log hazard ratio: weak, vague, external (from sister trials), robust (half external,
+        half weak), sceptical, enthusiastic, pessimistic, or MEAN,SD.
     partition
         For subgroups and effects: only this partition. Default: all that the record has.
     shrinkage

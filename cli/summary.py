@@ -109,8 +109,29 @@ def _overall(result: Reanalysis) -> None:
     columns = ("Model", "Prior", "Hazard ratio", *probability_columns(result))
     cells = [(_model(row), row["prior"], ratio(row), *probabilities(row)) for row in rows_of(rows)]
     table(columns, _without_repeats(cells), right=probability_columns(result))
-    priors = (f"{name} {normal}" for name, normal in result.run["resolved"]["priors"].items())
-    paragraph(f"Priors on the log hazard ratio: {', '.join(priors)}.")
+    priors = {one.prior.name: one.prior.summary for one in result.fits}
+    listed = ", ".join(f"{name} {summary}" for name, summary in priors.items())
+    paragraph(f"Priors on the log hazard ratio: {listed}.")
+    _sisters(result)
+
+
+def _sisters(result: Reanalysis) -> None:
+    """Print where priors from sister trials come from, and what the data make of their parts."""
+    if external := result.run["resolved"].get("external"):
+        trials, events = ", ".join(external["trials"]), external["effective_events"]
+        paragraph(f"External is what {trials} predict for a trial like them; it is worth {events:.0f} deaths.")
+    weights = result.conflict[result.conflict["component"].eq("external")]
+    if len(weights):
+        by_model = ", ".join(
+            f"{weight:.2f} ({_named_fit(row)})"
+            for row, weight in zip(rows_of(weights), weights["posterior_weight"], strict=True)
+        )
+        prior = weights["prior_weight"].iloc[0]
+        paragraph(f"Of the prior robust, external weighs {prior:.2g}; given the data {by_model}.")
+
+
+def _named_fit(row: pd.Series) -> str:
+    return " ".join(str(row[name]) for name in ("model", "partition") if row[name])
 
 
 def _model(row: pd.Series) -> str:
@@ -313,6 +334,7 @@ _FILES = {
     "homogeneity.csv": "what trials without any heterogeneity print of their subgroups",
     "imbalance.csv": "what each prognostic factor's imbalance accounts for",
     "binary.csv": "secondary endpoints and Fisher's exact test",
+    "conflict.csv": "posterior weight of the parts of mixture priors",
     "reconstruction.csv": "published numbers and what the rebuilt data make of them",
     "posterior": "posterior draws (ArviZ, netCDF)",
     "figures": "figures (PNG and SVG)",

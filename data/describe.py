@@ -188,6 +188,10 @@ def _trial(record: Record) -> Iterator[Row]:
     yield from [("horizon", _text(record.horizon))] if record.horizon else []
     yield from [("citation", citation.text)] if citation else []
     yield from [("doi", citation.doi)] if citation and citation.doi else []
+    if evidence := record.evidence:
+        yield "question", evidence.question
+        yield from [("update of", evidence.update_of)] if evidence.update_of else []
+        yield from (("sister trial", name) for name in evidence.trials)
     if record.recruitment:
         recruitment = record.recruitment
         yield (

@@ -147,6 +147,19 @@ class Citation(Table):
     doi: str = ""
 
 
+class Evidence(Table):
+    """The question that the trial answers, by which it informs other trials and is informed by them.
+
+    Trials of one question and endpoint are sister trials: the built-in ones, and those of further files.
+    ``update_of`` is the id of a trial whose patients this paper reports again: it is informed, but informs nobody.
+    """
+
+    question: Annotated[str, Field(pattern=TRIAL_ID)]
+    label: str = Field("", description="short name of the trial in tables and figures; its id by default")
+    update_of: Annotated[str, Field(pattern=TRIAL_ID)] | None = None
+    trials: tuple[Text, ...] = Field((), description="further records of the question: files, relative to the record")
+
+
 class Arm(Table):
     """One arm: its label, and patients and events where printed."""
 
@@ -628,6 +641,7 @@ class Record(Table):
     landmarks: tuple[Time, ...] = ()
     horizon: Time | None = Field(None, description="where the reconstruction's time grid ends")
     citation: Citation | None = None
+    evidence: Evidence | None = None
     arms: Arms
     totals: Totals | None = None
     design: Design | None = None

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
-from ..data.effect_sets import effect_sets
 from ..inference import Reanalysis
+from ..inference.conflict import overall_draws as log_ratio_draws
 from ..inference.fitting import Fit
 from .selection import Array, flat, overall_ratios
 from .style import (
@@ -72,12 +72,8 @@ def _fits(reanalysis: Reanalysis) -> list[Fit]:
 
 def overall_draws(reanalysis: Reanalysis, fit: Fit) -> Array:
     """Return draws of the overall log hazard ratio: about `MOST_DRAWS`, evenly from all chains and imputations."""
-    if fit.model == "effects":
-        sets = effect_sets(reanalysis.record, fit.partition or None)
-        whole = next(place for place, one in enumerate(sets) if not one.partition)
-        draws = fit.posterior["mu"].isel(set=whole)
-    else:
-        draws = fit.posterior["beta"]
+    draws = log_ratio_draws(reanalysis.record, fit)
+    assert draws is not None  # fits about the overall hazard ratio have it
     return flat(draws.isel(draw=slice(None, None, -(-draws.size // MOST_DRAWS))).to_numpy())
 
 
@@ -118,7 +114,7 @@ def _write(axes: Axes, reanalysis: Reanalysis, fit: Fit) -> None:
     axes.text(
         0,
         0.68,
-        str(fit.prior).replace("-", "\N{MINUS SIGN}"),
+        fit.prior.summary.replace("-", "\N{MINUS SIGN}"),
         transform=axes.transAxes,
         va="top",
         fontsize=7,

@@ -15,6 +15,7 @@ from scipy.stats.contingency import odds_ratio
 
 from ..data import Record
 from ..data.record import Binary, Proportion
+from ..models.priors import FROM_SISTERS
 from . import columns
 from .fitting import Task, Values
 from .quantities import Quantity
@@ -102,6 +103,7 @@ def binary_task(endpoints: Sequence[Endpoint]) -> Task:
         quantities=partial(_values, endpoints),
         overall="log_odds_ratio",
         imputed=False,
+        unrelated_priors=FROM_SISTERS,
     )
 
 

@@ -36,10 +36,11 @@ BINARY = (
     *("trial", "endpoint", "control_events", "control_patients", "treatment_events", "treatment_patients"),
     *("printed_p", "fisher_p", "odds_ratio", "lower", "upper"),
 )
+CONFLICT = ("trial", "model", "shrinkage", "prior", "partition", "component", "prior_weight", "posterior_weight")
 TEXTS = (  # of all tables: empty where not applicable
     *("trial", "source", "endpoint", "model", "shrinkage", "prior", "partition", "subgroup", "reference", "label"),
     *("item", "arm", "printed", "form", "statistic", "planned", "baseline", "chance_source", "direction_foretold"),
-    *("prior_evidence", "plausibility", "cut_point", "looked_at_unprinted", "verdict", "printed_p"),
+    *("prior_evidence", "plausibility", "cut_point", "looked_at_unprinted", "verdict", "printed_p", "component"),
 )
 
 

@@ -57,6 +57,8 @@ class Task:
         Parameters that the graph has and this model has not.
     primary_only
         Whether only the first prior is of interest.
+    unrelated_priors
+        Names of priors that are about something else than this model's overall effect.
     """
 
     model: str
@@ -71,6 +73,12 @@ class Task:
     graph: str = ""
     absent: tuple[str, ...] = ()
     primary_only: bool = False
+    unrelated_priors: tuple[str, ...] = ()
+
+    def priors(self, priors: Sequence[Prior]) -> list[Prior]:
+        """Return those priors, of a run's, that the model is fitted under."""
+        related = [prior for prior in priors if prior.name not in self.unrelated_priors]
+        return related[:1] if self.primary_only else related
 
 
 @dataclass(frozen=True)
@@ -219,7 +227,7 @@ def fit_tasks(
                 pending[_graph(task)] = compiler.submit(compile_model, task.build(priors[0]))
         try:
             for task in tasks:
-                chosen = priors[:1] if task.primary_only else priors
+                chosen = task.priors(priors)
                 name = " ".join(part for part in (task.model, task.shrinkage, task.partition) if part)
                 notify(f"fitting {name} under {', '.join(prior.name for prior in chosen)}")
                 results += _fit_task(task, pending[_graph(task)], chosen, options)

@@ -28,6 +28,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "credibility": ("trial",),
     "homogeneity": ("trial",),
     "binary": ("trial",),
+    "conflict": _FIT,
     "diagnostics": _FIT,  # a fit's diagnostics belong together: it may have had more imputations before
 }
 

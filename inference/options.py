@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ..data.errors import InputError, Problem
+from ..models.evidence import TRIAL_TAU_SCALE
 
 COUNTS = {  # least and most
     "draws": (10, 1_000_000),  # fewer give neither quantiles nor diagnostics
@@ -42,6 +43,8 @@ class Options:
         Design hazard ratio for the priors that need one, instead of the record's.
     tau_scale
         Scale of the half-normal prior on the SD between subgroups.
+    trial_tau_scale
+        Scale of the half-normal prior on the SD between sister trials.
     horizon
         Where the reconstruction's time grid ends.
 
@@ -61,6 +64,7 @@ class Options:
     harm_threshold: float = 1.25
     design_hazard_ratio: float | None = None
     tau_scale: float = 0.25
+    trial_tau_scale: float = TRIAL_TAU_SCALE
     horizon: float | None = None
 
     def __post_init__(self) -> None:
@@ -112,8 +116,12 @@ class Options:
             yield Problem("--design-hr", "", f"{self.design_hazard_ratio:g}", "must be above 0 and below 1")
 
     def _scale_problems(self) -> Iterator[Problem]:
-        scales = {"--tau-scale": self.tau_scale, "horizon": self.horizon}
-        for name, value in scales.items():
+        scales = (
+            ("--tau-scale", self.tau_scale),
+            ("--tau-scale", self.trial_tau_scale),
+            ("horizon", self.horizon),
+        )
+        for name, value in scales:
             if value is not None and not 0 < value < math.inf:
                 yield Problem(name, "", f"{value:g}", "must be finite and above 0")
 

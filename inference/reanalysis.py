@@ -19,12 +19,13 @@ from ..data.imbalance import imbalance_terms
 from ..data.patient_table import patient_table
 from ..data.patients import read_patients
 from ..data.reconstruction import FIT_SHEET_COLUMNS, Target, check_partition, outside_partitions, reconstruct
-from ..models.priors import PRIMARY, available_priors, named_prior
+from ..models.priors import FROM_SISTERS, PRIMARY, available_priors, external_prior, named_prior
 from ..models.shrinkage import ShrinkageForm
 from . import binary, columns
 from .binary import binary_rows, binary_task, endpoints_of
 from .columns import arranged
 from .comparison import comparison_rows
+from .conflict import conflict_rows
 from .credibility import credibility, homogeneity, trials_without_heterogeneity
 from .fitting import Fit, Result, Task, fit_tasks
 from .imbalance import adjusting, imbalance_rows
@@ -69,7 +70,7 @@ class Reanalysis:
         Tables with the columns of the files of the same names.
     run
         Versions, options, hashes and notes: the contents of ``run.json``.
-    imbalance, credibility, homogeneity, binary
+    imbalance, credibility, homogeneity, binary, conflict
         Tables with the columns of the files of the same names; without rows where there is nothing to say.
     """
 
@@ -86,6 +87,7 @@ class Reanalysis:
     credibility: pd.DataFrame = field(default_factory=partial(columns.empty, columns.CREDIBILITY))
     homogeneity: pd.DataFrame = field(default_factory=partial(columns.empty, columns.HOMOGENEITY))
     binary: pd.DataFrame = field(default_factory=partial(columns.empty, columns.BINARY))
+    conflict: pd.DataFrame = field(default_factory=partial(columns.empty, columns.CONFLICT))
 
     @property
     def table(self) -> xr.Dataset | None:
@@ -230,7 +232,8 @@ def analyse(
     """
     record = _of(trial)
     names = priors or available_priors(record, options.design_hazard_ratio)
-    chosen = [named_prior(name, record, options.design_hazard_ratio) for name in names]
+    design, tau_scale = options.design_hazard_ratio, options.trial_tau_scale
+    chosen = [named_prior(name, record, design, tau_scale) for name in names]
     notes = Notes(notify)
     partition, divisions = _divisions(record, models, partition)
     sources = tables_of(record, divisions, options, notes)
@@ -247,6 +250,9 @@ def analyse(
         raise input_error(
             record.id, "", None, "; ".join(notes) or f"prints nothing that {' or '.join(models)} could be fitted to"
         )
+    if not any(task.priors(chosen) for task in tasks):
+        allowed = f"is about {record.endpoint}, not for {' or '.join(models)}"
+        raise input_error("--prior", "", ", ".join(names), allowed)
     results = fit_tasks(tasks, chosen, options, notify)
     return _collected(record, results, sources, landmarks, options, notes)
 
@@ -383,6 +389,7 @@ def _collected(
         "priors": {result.fit.prior.name: str(result.fit.prior) for result in results},
         "reweighted": sorted(result.fit.name for result in results if result.reweighted.all()),
         "reconstruction_acceptance": {name or "overall": one.acceptance_rate for name, one in made.items()},
+        **_external_facts(record, results, options),
     }
     return Reanalysis(
         record,
@@ -397,7 +404,23 @@ def _collected(
         arranged(_imbalance(record, results, options), columns.IMBALANCE, trial=record.id),
         *_credibility(record, tables, arranged(estimates, columns.ESTIMATES, **constants), options),
         arranged(_fisher(record, results), columns.BINARY, trial=record.id),
+        arranged(conflict_rows(record, [result.fit for result in results]), columns.CONFLICT, trial=record.id),
     )
+
+
+def _external_facts(record: Record, results: Sequence[Result], options: Options) -> dict[str, Any]:
+    """Return where the priors from sister trials come from, where any is used."""
+    if not any(result.fit.prior.name in FROM_SISTERS for result in results):
+        return {}
+    found = external_prior(record, options.trial_tau_scale)
+    return {
+        "external": {
+            "trials": {one.id: [one.log_hazard_ratio, one.standard_error] for one in found.trials},
+            "tau_scale": found.tau_scale,
+            "effective_events": found.events,
+            "approximation_error": found.error,
+        }
+    }
 
 
 def _fisher(record: Record, results: Sequence[Result]) -> pd.DataFrame:

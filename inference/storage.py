@@ -35,6 +35,7 @@ TABLES = (
     "credibility",
     "homogeneity",
     "binary",
+    "conflict",
 )
 RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table", "posterior"
 ENGINE: Final = "netcdf4"
@@ -177,6 +178,7 @@ def _described(fit: Fit) -> xr.DataTree:
         "prior_means": np.array(fit.prior.means),
         "prior_sds": np.array(fit.prior.sds),
         "prior_weights": np.array(fit.prior.weights),
+        "prior_parts": ",".join(fit.prior.parts),
         "edges": np.array(fit.edges),
     }
     return tree
@@ -290,7 +292,8 @@ def _read_fit(path: Path) -> Fit:
     tree = _read_netcdf(path, xr.load_datatree)
     try:
         numbers = {name: tuple(map(float, np.atleast_1d(tree.attrs[f"prior_{name}"]))) for name in _PRIOR}
-        prior = Prior(str(tree.attrs["prior"]), **numbers)
+        parts = tuple(filter(None, str(tree.attrs.get("prior_parts", "")).split(",")))
+        prior = Prior(str(tree.attrs["prior"]), **numbers, parts=parts)
         names = (str(tree.attrs[name]) for name in ("model", "shrinkage", "partition"))
         edges = tuple(map(float, np.atleast_1d(tree.attrs["edges"])))
         tree["posterior"], tree["sample_stats"]  # both must be there

@@ -30,7 +30,9 @@ def input_hashes(record: Record) -> dict[str, str]:
         rows = pd.util.hash_pandas_object(record.held, index=False).to_numpy()
         names = "\0".join(map(str, record.held.columns))
         return {"patients": hashlib.sha256(names.encode() + rows.tobytes()).hexdigest()}
-    paths = [record.beside(record.patients.file)] if record.patients else []
+    names = [record.patients.file] if record.patients else []
+    names += record.evidence.trials if record.evidence else ()
+    paths = map(record.beside, names)
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
 
 

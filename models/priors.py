@@ -1,4 +1,4 @@
-"""Named priors on the overall log hazard ratio, all mixtures of three normals.
+"""Named priors on the overall log hazard ratio, all mixtures of up to four normals.
 
 Every prior is the same node in every model: a normal mixture whose weights, means and SDs are data, so that no prior
 needs a graph of its own. With ``d`` the log of the design hazard ratio and ``s`` such that P(HR < design HR) = 0.05
@@ -7,11 +7,16 @@ under Normal(0, s):
 ============  ========================================
 weak          Normal(0, 1)
 vague         Normal(0, 10)
+external      what the sister trials predict
+robust        half `external`, half `weak`
 sceptical     Normal(0, s)
 enthusiastic  Normal(d, s)
 pessimistic   Normal(-d, s)
 MEAN,SD       any normal, on the log scale
 ============  ========================================
+
+`external` is the meta-analytic-predictive distribution of a new trial, its exact form (`evidence`) approximated by
+three normals; `robust` leaves room for a trial that is unlike its sisters (Schmidli et al. 2014, Biometrics 70:1023).
 
 Source: Spiegelhalter, Freedman and Parmar 1994, J R Stat Soc A 157:357.
 """
@@ -20,6 +25,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,17 +33,23 @@ from scipy.special import logsumexp, ndtr, ndtri
 
 from ..data import Record
 from ..data.errors import input_error
+from ..data.evidence import Study, sister_trials
+from .evidence import TRIAL_TAU_SCALE, Approximation, approximated, effective_events, pool
 
-COMPONENTS = 3
+COMPONENTS = 4
 PRIMARY = "weak"
+FROM_SISTERS = ("external", "robust")
 FROM_DESIGN = ("sceptical", "enthusiastic", "pessimistic")
-NAMED = ("weak", "vague", *FROM_DESIGN)
+NAMED = ("weak", "vague", *FROM_SISTERS, *FROM_DESIGN)
+EXTERNAL_COMPONENTS = 3
+WEAK_SD = 1.0
+EXTERNAL_SHARE = 0.5  # of `robust`
 TAIL = 0.05  # the sceptic's probability of an effect as large as the trial was designed for
 
 
 @dataclass(frozen=True)
 class Prior:
-    """A prior on a log hazard ratio: a mixture of up to three normals.
+    """A prior on a log hazard ratio: a mixture of up to four normals.
 
     Parameters
     ----------
@@ -45,12 +57,15 @@ class Prior:
         What outputs call it.
     means, sds, weights
         One of each per component.
+    parts
+        What each component belongs to, where a prior is a mixture of other priors.
     """
 
     name: str
     means: tuple[float, ...]
     sds: tuple[float, ...]
     weights: tuple[float, ...] = (1.0,)
+    parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         lengths = {len(self.means), len(self.sds), len(self.weights)}
@@ -60,6 +75,8 @@ class Prior:
             raise ValueError(f"prior {self.name}: means must be finite and SDs finite and above 0")
         if min(self.weights) < 0 or not math.isclose(sum(self.weights), 1):
             raise ValueError(f"prior {self.name}: weights must not be negative and add up to 1")
+        if self.parts and len(self.parts) != len(self.means):
+            raise ValueError(f"prior {self.name}: one part per component")
 
     def __str__(self) -> str:
         parts = [f"Normal({mean:.3g}, {sd:.3g})" for mean, sd in zip(self.means, self.sds, strict=True)]
@@ -67,8 +84,39 @@ class Prior:
             return parts[0]
         return " + ".join(f"{weight:.2g} {part}" for weight, part in zip(self.weights, parts, strict=True))
 
+    @property
+    def summary(self) -> str:
+        """The prior in a few words: `str` gives every component."""
+        if len(self.means) == 1:
+            return str(self)
+        if self.parts:
+            shares = {part: self.share(part) for part in dict.fromkeys(self.parts)}
+            return " + ".join(f"{share:.2g} {part}" for part, share in shares.items())
+        weights, means, sds = map(np.array, (self.weights, self.means, self.sds))
+        mean = weights @ means
+        return f"mixture with mean {mean:.2g}, SD {math.sqrt(weights @ (sds**2 + (means - mean) ** 2)):.2g}"
+
+    def share(self, part: str) -> float:
+        """Return the prior weight of a part."""
+        return sum(weight for weight, own in zip(self.weights, self.parts, strict=True) if own == part)
+
+    def posterior_share(self, part: str, log_hazard_ratio: ArrayLike) -> float:
+        """Return the posterior weight of a part: the mean over posterior draws of its share of the density there.
+
+        Parameters
+        ----------
+        part
+            One of ``parts``.
+        log_hazard_ratio
+            Draws from the posterior under this prior, any shape.
+        """
+        draws = np.asarray(log_hazard_ratio).ravel()
+        own = np.array(self.parts) == part
+        parts = self._log_densities(draws)
+        return float(np.exp(logsumexp(parts[:, own], axis=-1) - logsumexp(parts, axis=-1)).mean())
+
     def padded(self) -> NDArray[np.float64]:
-        """Return weights, means and SDs as model data, shape ``(3, 3)``, filled up with components of no weight."""
+        """Return weights, means and SDs as model data, shape ``(3, 4)``, filled up with components of no weight."""
         missing = COMPONENTS - len(self.means)
         return np.array(
             [
@@ -80,9 +128,14 @@ class Prior:
 
     def log_density(self, log_hazard_ratio: ArrayLike) -> NDArray[np.float64]:
         """Return the log density at some log hazard ratios, same shape."""
+        return np.asarray(logsumexp(self._log_densities(log_hazard_ratio), axis=-1))
+
+    def _log_densities(self, log_hazard_ratio: ArrayLike) -> NDArray[np.float64]:
+        """Return each component's log weight and log density together, shape ``(..., components)``."""
         z = (np.asarray(log_hazard_ratio)[..., None] - np.array(self.means)) / np.array(self.sds)
-        constants = np.log(self.sds) + 0.5 * math.log(2 * math.pi)
-        return np.asarray(logsumexp(-0.5 * z**2 - constants, axis=-1, b=np.array(self.weights)))
+        with np.errstate(divide="ignore"):  # a component without weight
+            weights = np.log(self.weights)
+        return np.asarray(weights - 0.5 * z**2 - np.log(self.sds) - 0.5 * math.log(2 * math.pi))
 
     def probability_below(self, log_hazard_ratio: float) -> float:
         """Return the prior probability of a smaller log hazard ratio."""
@@ -90,25 +143,37 @@ class Prior:
         return float(np.array(self.weights) @ ndtr(z))
 
 
-def named_prior(name: str, record: Record, design_hazard_ratio: float | None = None) -> Prior:
+def named_prior(
+    name: str,
+    record: Record,
+    design_hazard_ratio: float | None = None,
+    trial_tau_scale: float = TRIAL_TAU_SCALE,
+) -> Prior:
     """Return a prior by its name.
 
     Parameters
     ----------
     name
-        ``weak``, ``vague``, ``sceptical``, ``enthusiastic``, ``pessimistic``, or ``MEAN,SD`` on the log scale.
+        ``weak``, ``vague``, ``external``, ``robust``, ``sceptical``, ``enthusiastic``, ``pessimistic``, or
+        ``MEAN,SD`` on the log scale.
     record
-        The trial, whose design the last three named priors come from.
+        The trial, whose sister trials and design the priors after the first two come from.
     design_hazard_ratio
         Design hazard ratio to use instead of the record's.
+    trial_tau_scale
+        Scale of the half-normal prior on the SD of log hazard ratios between trials.
 
     Raises
     ------
     InputError
-        For an unknown name, numbers that are no prior, or a prior that needs a design that is not known.
+        For an unknown name, numbers that are no prior, or a prior that needs a design or sister trials that are not
+        known.
     """
     if name in ("weak", "vague"):
-        return Prior(name, (0.0,), (1.0 if name == "weak" else 10.0,))
+        return Prior(name, (0.0,), (WEAK_SD if name == "weak" else 10.0,))
+    if name in FROM_SISTERS:
+        external = external_prior(record, trial_tau_scale).prior
+        return external if name == "external" else robust_prior(external)
     if name in FROM_DESIGN:
         return _from_design(name, record, design_hazard_ratio)
     try:
@@ -121,7 +186,82 @@ def named_prior(name: str, record: Record, design_hazard_ratio: float | None = N
 
 def available_priors(record: Record, design_hazard_ratio: float | None = None) -> tuple[str, ...]:
     """Return the names of the priors that a record supports."""
-    return NAMED if _design(record, design_hazard_ratio) else ("weak", "vague")
+    sisters = FROM_SISTERS if sister_trials(record) else ()
+    return ("weak", "vague", *sisters, *(FROM_DESIGN if _design(record, design_hazard_ratio) else ()))
+
+
+@dataclass(frozen=True)
+class External:
+    """What the sister trials of a trial say about it.
+
+    Parameters
+    ----------
+    prior
+        The prior.
+    trials
+        Where it comes from.
+    tau_scale
+        Scale of the half-normal prior on the SD between trials.
+    error
+        Largest difference between its distribution function and the exact one.
+    events
+        Its effective sample size in deaths.
+    """
+
+    prior: Prior
+    trials: tuple[Study, ...]
+    tau_scale: float
+    error: float
+    events: float
+
+
+def external_prior(record: Record, tau_scale: float = TRIAL_TAU_SCALE) -> External:
+    """Return the meta-analytic-predictive prior of a trial, from its sister trials.
+
+    Parameters
+    ----------
+    record
+        The trial, which never informs its own prior.
+    tau_scale
+        Scale of the half-normal prior on the SD between trials.
+
+    Raises
+    ------
+    InputError
+        When it has no sister trials.
+    """
+    trials = sister_trials(record)
+    if not trials:
+        question = record.evidence.question if record.evidence else ""
+        why = f"no other trial of the question {question!r} is known" if question else "its record has no [evidence]"
+        allowed = f"needs sister trials, and {record.id} has none: {why}"
+        raise input_error("--prior", "", ", ".join(FROM_SISTERS), allowed)
+    found = _predicted(tuple((one.log_hazard_ratio, one.standard_error) for one in trials), tau_scale)
+    mixture = found.mixture
+    means, sds, weights = (tuple(map(float, one)) for one in (mixture.means, mixture.sds, mixture.weights))
+    prior = Prior("external", means, sds, weights)
+    return External(prior, trials, tau_scale, found.error, effective_events(mixture))
+
+
+@cache
+def _predicted(trials: tuple[tuple[float, float], ...], tau_scale: float) -> Approximation:
+    estimates, errors = zip(*trials, strict=True)
+    return approximated(pool(estimates, errors, tau_scale=tau_scale).predicted, EXTERNAL_COMPONENTS)
+
+
+def robust_prior(external: Prior, weak_sd: float = WEAK_SD) -> Prior:
+    """Return the equal mixture of a prior from sister trials and a weak one.
+
+    Parameters
+    ----------
+    external
+        From `external_prior`, at most three components.
+    weak_sd
+        SD of the weak part.
+    """
+    shares = (*(EXTERNAL_SHARE * weight for weight in external.weights), 1 - EXTERNAL_SHARE)
+    parts = (*["external"] * len(external.means), "weak")
+    return Prior("robust", (*external.means, 0.0), (*external.sds, weak_sd), shares, parts)
 
 
 def _design(record: Record, given: float | None) -> float | None:

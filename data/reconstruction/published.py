@@ -320,7 +320,8 @@ def _start(record: Record, partition: str, horizon: float | None) -> tuple[Strat
     if not times:
         raise _cannot(record, "survival at a landmark, follow-up or numbers at risk")
     month = measure.MONTHS[record.time_unit]
-    end = horizon or record.horizon or _in_knots(HORIZON_BEYOND * max(times), month)
+    medians = [item.estimate.value for item in record.median if item.use and item.estimate]
+    end = horizon or record.horizon or _in_knots(HORIZON_BEYOND * max(*times, *medians, 0.0), month)
     if end < max(record.landmark_times(), default=0.0):
         raise input_error(record.id, "horizon", end, "must not lie before the latest landmark")
     person_time = sum(sizes) * np.mean(times) * 0.8

@@ -61,6 +61,7 @@ def test_reanalyse_calls_the_library_once_and_writes_everything(run, library):
         "credibility.csv",
         "homogeneity.csv",
         "binary.csv",
+        "conflict.csv",
     }
     assert written == tables | {"posterior", "figures", "run.json", "record.json"}
     assert [path.name for path in Path("results").iterdir()] == ["mf07-01"]  # nothing is left over

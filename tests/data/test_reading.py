@@ -46,7 +46,7 @@ def problems(raw: dict[str, Any]) -> list[str]:
 
 
 def test_built_in_trials_are_listed_and_load() -> None:
-    assert built_in_trials() == ("gbsg2", "mf07-01", "mf07-01-10y")
+    assert built_in_trials() == ("abcsg-28", "e2108", "gbsg2", "jcog1017", "mf07-01", "mf07-01-10y", "tata")
     for trial in built_in_trials():
         assert load_record(trial).id == trial
 
@@ -56,7 +56,8 @@ def test_text_of_a_built_in_trial_is_its_file() -> None:
 
 
 def test_unknown_trial_names_those_there_are() -> None:
-    allowed = "not a built-in trial; give one of gbsg2, mf07-01, mf07-01-10y or the path of a .toml file"
+    known = "abcsg-28, e2108, gbsg2, jcog1017, mf07-01, mf07-01-10y, tata"
+    allowed = f"not a built-in trial; give one of {known} or the path of a .toml file"
     with pytest.raises(InputError) as caught:
         load_record("mf07-02")
     assert str(caught.value) == f"trial: mf07-02: {allowed}"

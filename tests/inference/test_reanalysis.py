@@ -223,3 +223,9 @@ def test_landmarks_are_checked_before_sampling(monkeypatch):
     monkeypatch.setattr("secondlook.inference.reanalysis.fit_tasks", lambda *_: 1 / 0)
     with pytest.raises(InputError, match="--landmarks: 120"):
         inference.fit("mf07-01", "piecewise", options=inference.Options(landmarks=(36.0, 120.0)))
+
+
+@pytest.mark.parametrize("prior", ["external", "robust"])
+def test_evidence_about_survival_is_no_prior_for_secondary_endpoints(prior):
+    with pytest.raises(InputError, match=f"^--prior: {prior}: is about overall survival, not for binary$"):
+        inference.fit("mf07-01", model="binary", prior=prior)

@@ -8,7 +8,17 @@ from scipy import stats
 
 from secondlook.data import InputError, load_record
 from secondlook.data.reading import parse_record
-from secondlook.models.priors import NAMED, Prior, available_priors, named_prior
+from secondlook.models.evidence import pool
+from secondlook.models.priors import (
+    FROM_DESIGN,
+    FROM_SISTERS,
+    NAMED,
+    Prior,
+    available_priors,
+    external_prior,
+    named_prior,
+    robust_prior,
+)
 
 MF07 = load_record("mf07-01")
 DESIGN = math.log(math.log(0.35) / math.log(0.17))
@@ -40,12 +50,14 @@ def test_weak_vague_and_any_normal():
 def test_design_hazard_ratio_may_be_given():
     assert named_prior("enthusiastic", BARE, 0.5).means == pytest.approx((math.log(0.5),))
     assert available_priors(BARE) == ("weak", "vague")
-    assert available_priors(BARE, 0.5) == available_priors(MF07) == NAMED
+    assert available_priors(BARE, 0.5) == ("weak", "vague", *FROM_DESIGN)
+    assert available_priors(MF07) == NAMED
+    assert available_priors(load_record("tata")) == ("weak", "vague", *FROM_SISTERS)
 
 
 @pytest.mark.parametrize("name", ["unknown", "0", "0,0", "0,-1", "nan,1", "0,inf", "1,2,3"])
 def test_what_is_no_prior(name):
-    allowed = "give one of weak, vague, sceptical, enthusiastic, pessimistic, or MEAN,SD with a finite mean and an SD"
+    allowed = f"give one of {', '.join(NAMED)}, or MEAN,SD with a finite mean and an SD"
     with pytest.raises(InputError, match=f"--prior: {name}: not a prior; {allowed}"):
         named_prior(name, MF07)
 
@@ -79,9 +91,10 @@ def test_densities_and_probabilities_are_scipys(name):
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        (((0.0,), (1.0, 2.0), (1.0,)), "one to 3 means, SDs and weights, equally many"),
-        (((), (), ()), "one to 3 means"),
-        (((0.0,) * 4, (1.0,) * 4, (0.25,) * 4), "one to 3 means"),
+        (((0.0,), (1.0, 2.0), (1.0,)), "one to 4 means, SDs and weights, equally many"),
+        (((), (), ()), "one to 4 means"),
+        (((0.0,) * 5, (1.0,) * 5, (0.2,) * 5), "one to 4 means"),
+        (((0.0,), (1.0,), (1.0,), ("weak", "external")), "one part per component"),
         (((math.inf,), (1.0,), (1.0,)), "means must be finite"),
         (((0.0,), (math.nan,), (1.0,)), "SDs finite and above 0"),
         (((0.0, 1.0), (1.0, 1.0), (1.5, -0.5)), "weights must not be negative"),
@@ -103,3 +116,58 @@ def test_mixture_density_and_padding():
     padded = sum(w * stats.norm(m, s).pdf(x) for w, m, s in zip(weights, means, sds, strict=True))
     assert padded == pytest.approx(expected)
     assert str(mixture) == "0.3 Normal(0, 1) + 0.7 Normal(-0.5, 0.2)"
+    assert mixture.summary == "mixture with mean -0.35, SD 0.62"
+
+
+def test_external_is_the_exact_prediction_of_the_sister_trials():
+    external = external_prior(MF07)
+    assert [trial.id for trial in external.trials] == ["abcsg-28", "e2108", "jcog1017", "tata"]
+    exact = pool(
+        [trial.log_hazard_ratio for trial in external.trials], [trial.standard_error for trial in external.trials]
+    ).predicted
+    x = np.linspace(-3, 3, 241)
+    off = np.abs([external.prior.probability_below(value) for value in x] - exact.cdf(x))
+    assert off.max() <= external.error < 0.005
+    assert external.error == pytest.approx(off.max(), rel=0.05)
+    assert named_prior("external", MF07) == external.prior
+    assert external.events == pytest.approx(117, abs=0.5)
+    assert external.prior.summary == "mixture with mean 0.026, SD 0.28"
+
+
+@pytest.mark.parametrize("trial", ["tata", "e2108", "jcog1017", "abcsg-28"])
+@pytest.mark.parametrize("tau_scale", [0.25, 1.0])
+def test_external_is_close_for_every_trial_and_scale(trial, tau_scale):
+    assert external_prior(load_record(trial), tau_scale).error < 0.005
+
+
+def test_robust_is_half_external_half_weak():
+    external, robust = (named_prior(name, MF07) for name in FROM_SISTERS)
+    x = np.linspace(-3, 3, 25)
+    expected = 0.5 * np.exp(external.log_density(x)) + 0.5 * stats.norm.pdf(x)
+    np.testing.assert_allclose(np.exp(robust.log_density(x)), expected, rtol=1e-12)
+    assert robust.summary == "0.5 external + 0.5 weak"
+    assert robust_prior(external, 2.0).sds[-1] == 2.0
+
+
+def test_posterior_share_of_a_part_is_the_exact_one():
+    """With a normal estimate the weight is prior weight times what the part predicted for it (Schmidli 2014)."""
+    robust, y, s = named_prior("robust", MF07), -0.4155, 0.149
+    weights, means, sds = map(np.array, (robust.weights, robust.means, robust.sds))
+    predicted = weights * stats.norm.pdf(y, means, np.hypot(sds, s))
+    exact = predicted[:3].sum() / predicted.sum()
+    grid = np.linspace(-3, 2, 4001)  # the posterior, by quadrature in place of draws
+    density = np.exp(robust.log_density(grid)) * stats.norm.pdf(y, grid, s)
+    cumulative = np.cumsum(density) / density.sum()
+    draws = np.interp((np.arange(20_000) + 0.5) / 20_000, cumulative, grid)
+    assert robust.posterior_share("external", draws) == pytest.approx(exact, abs=1e-3)
+    assert robust.share("external") == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("name", FROM_SISTERS)
+def test_prior_of_a_trial_without_sisters(name):
+    message = "external, robust: needs sister trials, and bare has none: its record has no \\[evidence\\]"
+    with pytest.raises(InputError, match=message):
+        named_prior(name, BARE)
+    lonely = MF07.model_copy(update={"evidence": MF07.evidence.model_copy(update={"question": "another"})})
+    with pytest.raises(InputError, match="no other trial of the question 'another' is known"):
+        named_prior(name, lonely)
