@@ -26,14 +26,16 @@ def record_hash(record: Record) -> str:
 
 def input_hashes(record: Record) -> dict[str, str]:
     """Return the SHA-256 of the files that a record names, by their base names, and of patients in memory."""
-    if record.held is not None:
-        rows = pd.util.hash_pandas_object(record.held, index=False).to_numpy()
-        names = "\0".join(map(str, record.held.columns))
-        return {"patients": hashlib.sha256(names.encode() + rows.tobytes()).hexdigest()}
-    names = [record.patients.file] if record.patients else []
-    names += record.evidence.trials if record.evidence else ()
-    paths = map(record.beside, names)
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
+    files = list(record.evidence.trials) if record.evidence else []
+    if record.patients and record.held is None:
+        files.insert(0, record.patients.file)
+    paths = map(record.beside, files)
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
+    if record.held is None:
+        return found
+    rows = pd.util.hash_pandas_object(record.held, index=False).to_numpy()
+    names = "\0".join(map(str, record.held.columns))
+    return {"patients": hashlib.sha256(names.encode() + rows.tobytes()).hexdigest(), **found}
 
 
 def run_facts(record: Record, options: Options, resolved: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
