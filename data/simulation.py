@@ -72,7 +72,7 @@ def publish(trial: Trial, rng: np.random.Generator) -> dict[str, Any]:
     levels: list[Where] = [{name: level} for name in FACTORS for level in "+-"]
     subgroups = [where for where in levels if _enough(trial, where)]
     prognostic: list[Where] = [{name: "+"} for name in FACTORS]
-    fields = published(trial, Contents((12, 24), levels, (), subgroups, prognostic, digits=digits))
+    fields = published(trial, Contents((12, 24), levels, levels, subgroups, prognostic, digits=digits))
     overall, *ratios = fields["hazard_ratio"]
     twice = [overall | {"source": "Abstract"}, overall | {"source": "Results", "use": False}]
     return fields | {

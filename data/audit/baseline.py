@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from scipy.special import chdtrc, gammaln, ndtr, stdtr
 
 from ..prevalence import Prevalence, counted_prevalences, follows_randomisation
 from ..printed import Printed
-from ..record import ARMS, ArmId, Baseline, Cell, Prognostic, Record
+from ..record import ARMS, ArmId, Baseline, Binary, Cell, Prognostic, Record
 from .counts import denominators
 from .finding import Finding, Verdict
 
@@ -21,24 +21,34 @@ Table = NDArray[np.float64]
 
 
 def recomputed_p(record: Record) -> Iterator[Finding]:
-    """11. P-values of the table follow from its counts (chi-square, Fisher) or means and SDs (t)."""
+    """11. P-values of tables follow from their counts (chi-square, Fisher) or means and SDs (t)."""
     for item in record.baseline:
         if item.p is not None and item.use:
             rows = [row for row in record.baseline if item.group and row.group == item.group and row.use] or [item]
             found = _p_from_means(record, item) or _p_from_counts(record, rows)
             if found:
-                yield _p_finding(item, item.p, found)
+                yield _p_finding(item.group or item.label, item.p, found, item.source)
+    for endpoint in record.binary:
+        if endpoint.p is not None and endpoint.use and (found := _p_of_tables(_events(endpoint))):
+            yield _p_finding(endpoint.label, endpoint.p, found, endpoint.source)
 
 
-def _p_finding(item: Baseline, printed: Printed, found: dict[str, tuple[float, float]]) -> Finding:
+def _events(endpoint: Binary) -> Iterator[Table]:
+    """Yield the table of patients with and without an event, by arm, where both arms' events are printed."""
+    cells = [(cell.events, cell.patients) for cell in (endpoint.control, endpoint.treatment)]
+    observed = np.array([[n, patients - n] for n, patients in cells if n is not None], dtype=float)
+    if len(observed) == len(ARMS):
+        yield observed.T
+
+
+def _p_finding(name: str, printed: Printed, found: dict[str, tuple[float, float]], source: str) -> Finding:
     agree = any(printed.admits(*p) for p in found.values())
     near = any(printed.admits(*p, slack=1) for p in found.values())
     verdict: Verdict = "ok" if agree else "note" if near else "inconsistent"
     texts = [f"{name} p = {_p_text(*p)}" for name, p in found.items()]
     first = next(iter(found.values()))
-    name = item.group or item.label
     text = f"{'; '.join(texts)}; printed {printed}"
-    return Finding("table p-value", verdict, name, printed.text, first[0], *_outer(found), text, item.source)
+    return Finding("table p-value", verdict, name, printed.text, first[0], *_outer(found), text, source)
 
 
 def _outer(found: dict[str, tuple[float, float]]) -> tuple[float, float]:
@@ -71,9 +81,12 @@ def _p_from_means(record: Record, item: Baseline) -> dict[str, tuple[float, floa
 
 
 def _p_from_counts(record: Record, rows: Sequence[Baseline]) -> dict[str, tuple[float, float]]:
-    tables = [
-        table for table in _tables(record, rows) if (table.sum(axis=0) > 0).all() and (table.sum(axis=1) > 0).all()
-    ]
+    return _p_of_tables(_tables(record, rows))
+
+
+def _p_of_tables(possible: Iterable[Table]) -> dict[str, tuple[float, float]]:
+    """Return the p-values, by test, of tables that all may be meant."""
+    tables = [table for table in possible if (table.sum(axis=0) > 0).all() and (table.sum(axis=1) > 0).all()]
     if not tables:
         return {}
     tests = {"chi-square": chi_square}

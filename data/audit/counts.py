@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from ..printed import Printed
 from ..record import ARMS, ArmId, Baseline, Binary, Cell, Proportion, Record
+from .bounds import patients_counted
 from .finding import Finding, Verdict
 
 LEAST_KNOWN = 0.75  # of an arm: a smaller denominator is no missing data
@@ -85,7 +86,7 @@ def _denominator_text(count: int, percent: Printed, plausible: Sequence[int], si
         return f"the denominator is {_span(plausible)}"
     near = [value for value in range(max(count, 1), size + 1) if percent.admits(100 * count / value, slack=1)]
     shown = [value for value in near if value >= LEAST_KNOWN * size]
-    return "no whole denominator gives it" + (f"; but for one digit, {_span(shown)} would" if shown else "")
+    return f"no denominator up to {size} gives it" + (f"; but for one digit, {_span(shown)} would" if shown else "")
 
 
 def _span(values: Sequence[int]) -> str:
@@ -112,28 +113,23 @@ def _groups(record: Record) -> Iterator[Finding]:
 
 def _deaths(record: Record) -> Iterator[Finding]:
     for item in record.deaths:
-        arms = ARMS if item.arm is None else (item.arm,)
-        sizes = [
-            record.arm(arm).patients
-            if item.where.is_overall
-            else next((c.n for c in record.patients_count if c.arm == arm and c.where == item.where), None)
-            for arm in arms
-        ]
-        known = [size for size in sizes if size is not None]
-        if item.percent is not None and len(known) == len(arms):
-            size = sum(known)
-            fitting = [n for n in range(size + 1) if size and item.percent.admits(100 * n / size)]
-            text = f"{item.percent}% of {size} is " + (f"{_span(fitting)} deaths" if fitting else "no whole number")
+        size = patients_counted(record, item.where, item.arm)
+        if item.percent is not None and size:
+            name = f"deaths {item.where.key}" + (f", {item.arm}" if item.arm else "")
             if item.n is not None:
-                text += f"; printed {item.n}"
-            agree = bool(fitting) and (item.n is None or item.n in fitting)
-            near = any(item.percent.admits(100 * n / size, slack=1) for n in range(size + 1)) if size else False
-            verdict: Verdict = "ok" if agree else "note" if near else "inconsistent"
-            printed = f"{item.percent}%"
-            computed = float(fitting[0]) if fitting else None
-            yield Finding(
-                "counts", verdict, f"deaths {item.where.key}", printed, computed, None, None, text, item.source
-            )
+                yield _percentage(name, item.n, item.percent, size, None, item.source)
+            else:
+                yield _share(name, item.percent, size, "deaths", item.source)
+
+
+def _share(item: str, percent: Printed, size: int, counted: str, source: str) -> Finding:
+    """Say which count gives a percentage that is printed without one."""
+    fitting = [number for number in range(size + 1) if percent.admits(100 * number / size)]
+    near = any(percent.admits(100 * number / size, slack=1) for number in range(size + 1))
+    verdict: Verdict = "ok" if fitting else "note" if near else "inconsistent"
+    text = f"{percent}% of {size} is " + (f"{_span(fitting)} {counted}" if fitting else "no whole number")
+    computed = float(fitting[0]) if fitting else None
+    return Finding("counts", verdict, item, f"{percent}%", computed, None, None, text, source)
 
 
 def _arms(record: Record) -> Iterator[Finding]:
@@ -166,6 +162,8 @@ def _binary(endpoint: Binary) -> Iterator[Finding]:
         if cell.events is not None and cell.percent is not None:
             item = f"{endpoint.label}, {arm}"
             yield _percentage(item, cell.events, cell.percent, cell.patients, None, endpoint.source)
+        elif cell.percent is not None:
+            yield _share(f"{endpoint.label}, {arm}", cell.percent, cell.patients, "events", endpoint.source)
     ratio = endpoint.risk_ratio
     if ratio is not None and endpoint.control.events and endpoint.treatment.events:
         top, bottom = endpoint.control, endpoint.treatment

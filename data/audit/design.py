@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 from scipy.special import ndtri
 
 from ..record import Design, Record
-from .finding import Finding, Verdict
+from .finding import Finding, Range, Verdict, judged, overlap
 
 ROUNDINGS = ("in all", "per arm", "per arm before dropout")
 DROPOUTS = ("N / (1 - dropout)", "N x (1 + dropout)", "no dropout")
@@ -49,7 +49,10 @@ class Plan:
 def sample_size(record: Record) -> Iterator[Finding]:
     """14. The stated design gives the stated number of patients; if not, which standard designs do."""
     design = record.design
-    if design is None or design.patients is None or not _complete(design):
+    if design is None:
+        return
+    yield from _arithmetic(design)
+    if design.patients is None or not _complete(design):
         return
     wanted = design.patients
     plans = list(_plans(design))
@@ -63,6 +66,31 @@ def sample_size(record: Record) -> Iterator[Finding]:
     verdict: Verdict = "ok" if agree else "note"
     printed = float(agree[0].patients if agree else sizes[0])
     yield Finding("sample size", verdict, "design", str(wanted), printed, sizes[0], sizes[-1], text, design.source)
+
+
+def _arithmetic(design: Design) -> Iterator[Finding]:
+    """Compare what the design prints twice: patients in all and per arm, survival and its difference."""
+    if design.patients is not None and design.patients_per_arm is not None:
+        total = 2 * design.patients_per_arm
+        verdict: Verdict = "ok" if total == design.patients else "note"  # rounding up, and spare patients
+        text = f"2 x {design.patients_per_arm} = {total}; printed {design.patients}"
+        yield _finding("design, patients per arm", verdict, str(design.patients), total, text, design)
+    control, treatment, gap = design.control_survival, design.treatment_survival, design.survival_difference
+    if control is not None and treatment is not None and gap is not None:
+        numbers = (gap, control, treatment)
+        verdict = judged(numbers, _is_difference)
+        exact = abs(treatment.value - control.value)
+        text = f"|{treatment} - {control}| = {exact:.3g}; printed {gap}"
+        yield _finding("design, difference of survival", verdict, gap.text, exact, text, design)
+
+
+def _finding(item: str, verdict: Verdict, printed: str, computed: float, text: str, design: Design) -> Finding:
+    return Finding("sample size", verdict, item, printed, computed, arithmetic=text, source=design.source)
+
+
+def _is_difference(found: Sequence[Range]) -> bool:
+    gap, *arms = found
+    return any(overlap(gap, (one[0] - other[1], one[1] - other[0])) for one, other in (arms, reversed(arms)))
 
 
 def _complete(design: Design) -> bool:

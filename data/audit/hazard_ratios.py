@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
+from typing import Literal
 
 from scipy.special import ndtr, ndtri
 
 from ..printed import Printed
 from ..record import ARMS, HazardRatio, Record
 from ..subgroup import OVERALL, Subgroup
+from .bounds import deaths_between, most_patients, trial_deaths, trial_patients
 from .finding import Finding, Range, Verdict, judged, overlap
 
 OTHER_TESTS = 0.15  # by how much z of another test (log-rank, likelihood ratio) may differ from Wald's
@@ -29,7 +31,12 @@ class Ratio:
     p: Printed | None
     sided: int
     source: str
-    adjusted: bool = False
+    kind: Literal["treatment", "prognostic", "adjusted"] = "treatment"
+
+    @property
+    def patients(self) -> Subgroup:
+        """Whose deaths it rests on: a prognostic ratio compares a subgroup with all others."""
+        return self.where if self.kind == "treatment" else OVERALL
 
     def standard_error(self, limits: Sequence[Range] | None = None, level: float | None = None) -> Range:
         """Return the range of the standard error of the log ratio."""
@@ -48,12 +55,12 @@ def ratios(record: Record) -> Iterator[Ratio]:
     for item in record.prognostic:
         name = f"prognostic {item.label or item.where.key}"
         if item.ci and item.estimate:
-            yield Ratio(name, item.where, item.estimate, item.ci, item.level, item.p, 2, item.source, adjusted=True)
+            yield Ratio(name, item.where, item.estimate, item.ci, item.level, item.p, 2, item.source, "prognostic")
         inner = item.adjusted
         if inner and inner.ci:
             source = inner.source or item.source
             yield Ratio(
-                f"{name}, adjusted", item.where, inner.estimate, inner.ci, inner.level, inner.p, 2, source, True
+                f"{name}, adjusted", item.where, inner.estimate, inner.ci, inner.level, inner.p, 2, source, "adjusted"
             )
 
 
@@ -127,43 +134,19 @@ def _p_verdict(ratio: Ratio, level: float) -> Verdict:
     return "note" if near else "inconsistent"
 
 
-def deaths_of(record: Record, where: Subgroup = OVERALL) -> int | None:
-    """Return the known deaths in a subgroup, both arms together, or an upper bound: those of the trial."""
-    events = [record.arm(arm).events for arm in ARMS]
-    known = [count for count in events if count is not None]
-    total = sum(known) if len(known) == len(events) else record.totals.events if record.totals else None
-    own = [item.n for item in record.deaths if item.where == where and item.arm is None and item.n is not None]
-    return own[0] if own and not where.is_overall else total
-
-
-def patients_of(record: Record, where: Subgroup = OVERALL) -> int | None:
-    """Return the known patients in a subgroup, both arms together; those of the trial where it is not known."""
-    counts = {item.arm: item.n for item in record.patients_count if item.where == where}
-    sizes = [record.arm(arm).patients for arm in ARMS]
-    if len(counts) == len(ARMS) and not where.is_overall:
-        return sum(counts.values())
-    known = [size for size in sizes if size is not None]
-    return sum(known) if len(known) == len(sizes) else record.totals.patients if record.totals else None
-
-
 def precision(record: Record) -> Iterator[Finding]:
     """3. The standard error is not below what the deaths allow: 2 / sqrt(d), and sqrt(1/d1 + 1/d0) by arm."""
     for ratio in ratios(record):
-        if "adjusted" not in ratio.item:
-            deaths, patients = deaths_of(record, ratio.where), patients_of(record, ratio.where)
-            if ratio.item.startswith("prognostic"):
-                patients = patients_of(record)
-            if deaths is not None or patients is not None:
+        if ratio.kind != "adjusted":
+            deaths, patients = deaths_between(record, ratio.patients), most_patients(record, ratio.patients)
+            if deaths[1] is not None or patients is not None:
                 yield _precision(record, ratio, deaths, patients)
 
 
-def _precision(record: Record, ratio: Ratio, deaths: int | None, patients: int | None) -> Finding:
+def _precision(record: Record, ratio: Ratio, deaths: tuple[int, int | None], patients: int | None) -> Finding:
     error = ratio.standard_error()
     needed = 4 / error[1] ** 2
-    least = _least_error(record, ratio, deaths)
-    having = ", ".join(
-        f"{count} {name}" for count, name in ((deaths, "deaths"), (patients, "patients")) if count is not None
-    )
+    least = _least_error(record, ratio, deaths[1])
     return Finding(
         "precision against deaths",
         _precision_verdict(ratio, least, patients),
@@ -172,9 +155,21 @@ def _precision(record: Record, ratio: Ratio, deaths: int | None, patients: int |
         needed,
         needed,
         4 / error[0] ** 2,
-        f"SE at most {error[1]:.4f}: needs at least 4/SE^2 = {needed:.0f} deaths; there are {having}",
+        f"SE at most {error[1]:.4f}: needs at least 4/SE^2 = {needed:.0f} deaths; "
+        f"{_having(ratio.patients, deaths, patients)}",
         ratio.source,
     )
+
+
+def _having(whom: Subgroup, deaths: tuple[int, int | None], patients: int | None) -> str:
+    """Say how many deaths and patients there are, or may be."""
+    fewest, most = deaths
+    if whom.is_overall:
+        counts = ((most, "deaths"), (patients, "patients"))
+        return "there are " + ", ".join(f"{count} {name}" for count, name in counts if count is not None)
+    if fewest:
+        return f"the subgroup has {fewest if fewest == most else f'{fewest} to {most}'}"
+    return f"the subgroup has at most {patients if most is None else most}"
 
 
 def _least_error(record: Record, ratio: Ratio, deaths: int | None) -> float:
@@ -194,8 +189,8 @@ def _precision_verdict(ratio: Ratio, least: float, patients: int | None) -> Verd
 def level(record: Record) -> Iterator[Finding]:
     """4. Which of 90% and 95% fits the deaths and the p-value, when only one does."""
     for ratio in ratios(record):
-        deaths = deaths_of(record, ratio.where)
-        if ratio.item.startswith("hazard ratio") and (deaths or ratio.p):
+        deaths = deaths_between(record, ratio.where)[1]
+        if ratio.kind == "treatment" and (deaths or ratio.p):
             fits = {level: _fits(ratio, deaths, level) for level in (0.90, 0.95)}
             others = [level for level, fit in fits.items() if fit and level != ratio.level]
             misread = not _fits(ratio, deaths, ratio.level) and bool(others)
@@ -218,28 +213,51 @@ def _fits(ratio: Ratio, deaths: int | None, level: float) -> bool:
 
 
 def nesting(record: Record) -> Iterator[Finding]:
-    """12. Disjoint subgroups together do not need more deaths than there were."""
-    deaths = deaths_of(record)
-    subgroups = {ratio.where: ratio for ratio in ratios(record) if ratio.item.startswith("hazard ratio")}
-    inner = [ratio for where, ratio in subgroups.items() if not where.is_overall]
+    """12. Subgroups do not need more deaths than there were: disjoint ones together, one inside another by itself."""
+    total = trial_deaths(record)
+    needed = {need.where: need for need in _needs(record)}.values()
     for size in (2, 3):
-        for group in combinations(inner, size):
-            if deaths and not any(a.where.overlaps(b.where) for a, b in combinations(group, 2)):
-                yield _nested(group, deaths, patients_of(record))
+        for group in combinations(needed, size):
+            if total and not any(a.where.overlaps(b.where) for a, b in combinations(group, 2)):
+                yield _nested(group, total, trial_patients(record), f"deaths of {total}")
+    for inner, outer in permutations(needed, 2):
+        most = deaths_between(record, outer.where)[1]
+        if inner.where.within(outer.where) and most is not None and (total is None or most < total):
+            yield _nested(
+                [inner], most, most_patients(record, outer.where), f"deaths; {outer.name} has at most {most}"
+            )
 
 
-def _nested(group: Sequence[Ratio], deaths: int, patients: int | None) -> Finding:
-    needed = [4 / ratio.standard_error()[1] ** 2 for ratio in group]
-    total = sum(needed)
-    verdict: Verdict = "ok" if total <= deaths else "impossible" if patients and total > patients else "inconsistent"
-    if verdict != "ok" and total - deaths <= 0.02 * deaths:
+@dataclass(frozen=True)
+class _Need:
+    """How many deaths a subgroup has at least: those printed, or those that the precision of its ratio needs."""
+
+    where: Subgroup
+    name: str
+    deaths: float
+    source: str
+
+
+def _needs(record: Record) -> Iterator[_Need]:
+    """Yield what subgroups need; of one that is named twice, what counts comes last."""
+    for item in record.deaths:
+        fewest = deaths_between(record, item.where)[0]
+        if fewest and not item.where.is_overall:
+            yield _Need(item.where, item.where.key, fewest, item.source)
+    used = {row.where: row.source for row in record.hazard_ratio if row.use}
+    for ratio in ratios(record):
+        if ratio.kind == "treatment" and not ratio.where.is_overall and used.get(ratio.where) == ratio.source:
+            deaths = max(4 / ratio.standard_error()[1] ** 2, deaths_between(record, ratio.where)[0])
+            yield _Need(ratio.where, ratio.item.removeprefix("hazard ratio "), deaths, ratio.source)
+
+
+def _nested(group: Sequence[_Need], most: int, patients: int | None, having: str) -> Finding:
+    total = sum(need.deaths for need in group)
+    verdict: Verdict = "ok" if total <= most else "impossible" if patients and total > patients else "inconsistent"
+    if verdict != "ok" and total - most <= 0.02 * most:
         verdict = "note"  # within what one unit of a limit is worth
-    return Finding(
-        "subgroup nesting",
-        verdict,
-        " + ".join(ratio.item.removeprefix("hazard ratio ") for ratio in group),
-        str(deaths),
-        total,
-        arithmetic=f"disjoint, they need {' + '.join(f'{n:.0f}' for n in needed)} = {total:.0f} deaths of {deaths}",
-        source=group[0].source,
-    )
+    parts = " + ".join(f"{need.deaths:.0f}" for need in group)
+    text = f"disjoint, they need {parts} = {total:.0f} {having}" if len(group) > 1 else f"needs {parts} {having}"
+    name = " + ".join(need.name for need in group)
+    sources = "; ".join(dict.fromkeys(need.source for need in group if need.source))
+    return Finding("subgroup nesting", verdict, name, str(most), total, arithmetic=text, source=sources)

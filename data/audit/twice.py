@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator
 from itertools import combinations
 
@@ -10,6 +11,8 @@ from ..record import Record
 from .finding import Finding, Verdict
 
 Numbers = dict[str, Printed]
+_BARE = ("estimate", "difference", "n")  # shown without their names
+_LIMITS = ("lower", "upper")
 
 
 def printed_twice(record: Record) -> Iterator[Finding]:
@@ -27,9 +30,10 @@ def printed_twice(record: Record) -> Iterator[Finding]:
 def _compared(item: str, pairs: dict[str, tuple[Printed, Printed]], source: str, other: str) -> Finding:
     units = [_units_apart(first, second) for first, second in pairs.values()]
     verdict: Verdict = "ok" if max(units) == 0 else "note" if max(units) <= 1 else "inconsistent"
-    shown = [" ".join(str(pair[side]) for pair in pairs.values()) for side in (0, 1)]
+    shown = [_shown({name: pair[side] for name, pair in pairs.items()}) for side in (0, 1)]
     differing = [name for name, count in zip(pairs, units, strict=True) if count]
-    text = f"{', '.join(differing)} differ" if differing else "agree"
+    which = f"{', '.join(differing)} " if len(pairs) > 1 else ""
+    text = f"{which}differ" if differing else "agree"
     return Finding(
         "printed twice",
         verdict,
@@ -39,6 +43,19 @@ def _compared(item: str, pairs: dict[str, tuple[Printed, Printed]], source: str,
         arithmetic=f"{shown[0]} ({source}) and {shown[1]} ({other}): {text}",
         source=f"{source}; {other}",
     )
+
+
+def _shown(numbers: Numbers) -> str:
+    """Write numbers as papers do, ``0.64 (0.46-0.91), p 0.01``, and percentages behind their names."""
+    limits = [str(numbers[name]) for name in _LIMITS if name in numbers]
+    bare = [str(number) for name, number in numbers.items() if name in _BARE]
+    first = " ".join([*bare, *([f"({'-'.join(limits)})"] if limits else [])])
+    named = [
+        f"{name.removesuffix(' %')} {number}%" if name.endswith("%") else f"{name} {number}"
+        for name, number in numbers.items()
+        if name not in (*_BARE, *_LIMITS)
+    ]
+    return ", ".join([*([first] if first else []), *named])
 
 
 def _units_apart(first: Printed, second: Printed) -> float:
@@ -76,6 +93,16 @@ def _quantities(record: Record) -> Iterator[tuple[Hashable, str, Numbers, str]]:
         numbers = {f"{arm} %": cell.percent for arm, cell in cells.items() if cell and cell.percent}
         if numbers:
             yield ("baseline", baseline.where or baseline.label), baseline.label, numbers, baseline.source
+    yield from _boxes(record)
+
+
+def _boxes(record: Record) -> Iterator[tuple[Hashable, str, Numbers, str]]:
+    """Yield the boxes of the flow diagram that their label and arm tell apart."""
+    drawn = Counter((box.label, box.arm) for box in record.flow if box.use)
+    for box in record.flow:
+        if drawn[box.label, box.arm] <= 1:
+            name = f"flow: {box.label}" + (f", {box.arm}" if box.arm else "")
+            yield ("flow", box.label, box.arm), name, {"n": Printed(str(box.n))}, box.source
 
 
 def _numbers(ci: tuple[Printed, Printed] | None = None, **others: Printed | None) -> Numbers:

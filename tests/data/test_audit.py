@@ -15,10 +15,12 @@ from scipy import stats
 from secondlook.data import load_record
 from secondlook.data.audit import COLUMNS, audit, findings_frame
 from secondlook.data.audit.baseline import chi_square, corrected_chi_square, fisher
+from secondlook.data.audit.bounds import most_patients
 from secondlook.data.audit.design import per_arm
 from secondlook.data.publishing import cox_fit, kaplan_meier, km_median
 from secondlook.data.reading import parse_record
 from secondlook.data.simulation import publish, simulate_trial
+from secondlook.data.subgroup import parse_key
 
 ARMS = {"control": {"label": "C", "patients": 100}, "treatment": {"label": "T", "patients": 100}}
 
@@ -147,6 +149,18 @@ def test_printed_twice(other, verdict):
     assert verdicts("printed twice", hazard_ratio=twice) == [verdict]
 
 
+def test_boxes_of_the_flow_diagram_are_compared_with_the_text():
+    drawn = {"label": "Randomised", "n": 278, "source": "Fig. 1"}
+    told = {"label": "Randomised", "n": 274, "use": False, "source": "Results"}
+    (finding,) = found("printed twice", flow=[drawn, told])
+    assert finding.verdict == "inconsistent"
+    assert finding.arithmetic == "278 (Fig. 1) and 274 (Results): differ"
+    assert verdicts("printed twice", flow=[drawn, told | {"n": 278}]) == ["ok"]
+    assert verdicts("printed twice", flow=[drawn, told | {"arm": "control"}]) == []
+    withdrew = [{"label": "Withdrew", "n": n, "parent": "Randomised"} for n in (2, 5)]  # two boxes, one label
+    assert verdicts("printed twice", flow=[drawn, *withdrew]) == []
+
+
 def test_counts_against_percentages():
     def row(n, percent):
         return [{"label": "ER(+)", "control": {"n": n, "percent": percent}}]
@@ -165,10 +179,20 @@ def test_flow_deaths_and_totals():
     assert verdicts("counts", flow=[*flow, out | {"n": 30}]) == ["note"]
     assert verdicts("counts", flow=[*flow, out | {"n": 40}]) == ["impossible"]
     assert verdicts("counts", deaths=[{"arm": "control", "percent": "55"}]) == ["ok"]
-    assert verdicts("counts", deaths=[{"arm": "control", "percent": "55", "n": 70}]) == ["note"]
+    assert verdicts("counts", deaths=[{"arm": "control", "percent": "55", "n": 70}]) == ["inconsistent"]
     totals = {"patients": 200, "events": 90}
     assert verdicts("counts", arms=arms(50, 40), totals=totals) == ["ok", "ok"]
     assert verdicts("counts", arms=arms(50, 41), totals=totals) == ["ok", "inconsistent"]
+
+
+def test_percentages_without_counts():
+    def verdict(percent):
+        cells = {arm: {"patients": 40, "percent": percent} for arm in ("control", "treatment")}
+        return verdicts("counts", binary=[{"label": "Death within 30 days", **cells}])
+
+    assert verdict("2.5") == ["ok", "ok"]  # 1 of 40
+    assert verdict("2.6") == ["note", "note"]
+    assert verdict("3.9") == ["inconsistent", "inconsistent"]  # 1 of 40 is 2.5%, 2 are 5.0%
 
 
 def test_reduction_and_risk_ratio():
@@ -201,6 +225,14 @@ def test_table_p_values():
     assert verdicts("table p-value", baseline=[{"label": "Age", **means, "p": "0.20"}]) == ["inconsistent"]
 
 
+@pytest.mark.parametrize(("p", "verdict"), [("0.001", "ok"), ("0.05", "inconsistent")])
+def test_p_values_of_secondary_endpoints(p, verdict):
+    cells = {"control": {"events": 15, "patients": 136}, "treatment": {"events": 2, "patients": 138}}
+    (finding,) = found("table p-value", binary=[{"label": "Progression", **cells, "p": p}])
+    exact = stats.chi2_contingency([[15, 2], [121, 136]], correction=False).pvalue
+    assert (finding.verdict, finding.computed) == (verdict, pytest.approx(exact))
+
+
 @given(st.lists(st.integers(1, 60), min_size=4, max_size=4))
 def test_tests_of_two_by_two_tables_agree_with_scipy(cells):
     table = np.array(cells, dtype=float).reshape(2, 2)
@@ -220,6 +252,61 @@ def test_nesting_of_disjoint_subgroups():
     assert verdicts("subgroup nesting", **sections, arms=arms(250, 250, 400)) == ["ok"]
     assert verdicts("subgroup nesting", **sections, arms=arms(110, 110, 400)) == ["inconsistent"]
     assert verdicts("subgroup nesting", **sections, arms=arms(90, 90)) == ["impossible"]
+
+
+ER = {"er": {"label": "ER", "levels": ["+", "-"]}}
+
+
+def test_printed_deaths_of_subgroups_count_in_nesting_and_precision():
+    counted = [{"arm": arm, "where": {"er": "+"}, "n": 60} for arm in ("control", "treatment")]
+    wide = [{"where": {"er": "+"}, "estimate": "0.70", "ci": ["0.44", "1.11"], "label": "ER(+)"}]  # needs 71
+    sections = {"factors": ER, "patients_count": counted, "hazard_ratio": wide}
+
+    def with_deaths(inside, outside):
+        deaths = [{"where": {"er": "+"}, **inside}, {"where": {"er": "-"}, "n": outside}]
+        found = audit(record(**sections, deaths=deaths, arms=arms(70, 60)))
+        return {finding.check: finding for finding in found if finding.check in ("subgroup nesting", precise)}
+
+    precise = "precision against deaths"
+    coherent = with_deaths({"percent": "75"}, 40)  # 90 of 120
+    assert {finding.verdict for finding in coherent.values()} == {"ok"}
+    assert coherent[precise].arithmetic.endswith("the subgroup has 90")
+    assert with_deaths({"percent": "75"}, 50)["subgroup nesting"].verdict == "inconsistent"  # 90 + 50 of 130
+    assert with_deaths({"n": 40}, 40)[precise].verdict == "inconsistent"
+
+
+def test_a_subgroup_does_not_need_more_deaths_than_the_one_around_it_has():
+    factors = {"site": {"label": "Site", "levels": ["bone", "liver", "lung"]}}
+    where = {"bone": {"site": "bone"}, "bone or liver": {"site": ["bone", "liver"]}}
+    limits = {"bone": ["0.53", "0.92"], "bone or liver": ["0.44", "1.11"]}  # bone alone needs 197 deaths
+    rows = [{"label": name, "where": where[name], "estimate": "0.70", "ci": limits[name]} for name in where]
+    deaths = [{"where": where["bone or liver"], "n": 120}]
+    sections = {"factors": factors, "hazard_ratio": rows, "arms": arms(150, 150, 200)}
+    assert verdicts("subgroup nesting", **sections) == []
+    (finding,) = found("subgroup nesting", **sections, deaths=deaths)
+    assert finding.verdict == "inconsistent"
+    assert "bone or liver has at most 120" in finding.arithmetic
+
+
+def test_the_most_patients_of_a_subgroup():
+    factors = ER | {"site": {"label": "Site", "levels": ["bone", "liver", "lung"]}}
+    counts = [
+        {"arm": arm, "where": where, "n": n}
+        for arm in ("control", "treatment")
+        for where, n in (({"er": "+"}, 60), ({"site": "bone"}, 20), ({"site": "liver"}, 15))
+    ]
+    trial = record(factors=factors, patients_count=counts)
+    most = {key: most_patients(trial, parse_key(key)) for key in ("overall", "er=-", "site=bone|liver", "site=lung")}
+    assert most == {"overall": 200, "er=-": 80, "site=bone|liver": 70, "site=lung": 130}
+    assert most_patients(trial, parse_key("er=+,site=bone")) == 40
+    assert most_patients(record(factors=factors), parse_key("er=+")) == 200
+
+
+def test_a_prognostic_ratio_rests_on_all_deaths():
+    prognostic = [{"where": {"er": "+"}, "estimate": "0.70", "ci": ["0.53", "0.92"]}]  # needs 202 deaths
+    deaths = [{"where": {"er": "+"}, "n": 100}]
+    sections = {"factors": ER, "prognostic": prognostic, "deaths": deaths}
+    assert verdicts("precision against deaths", **sections, arms=arms(120, 120, 200)) == ["ok"]
 
 
 def test_imbalance_pushes_by_the_adjusted_hazard_ratio():
@@ -261,6 +348,20 @@ def test_stated_design():
     assert "two proportions (pooled), two-sided 0.05, power 0.8" in finding.arithmetic
 
 
+@pytest.mark.parametrize(
+    ("numbers", "verdict"),
+    [
+        ({"patients": 271, "patients_per_arm": 136}, "note"),
+        ({"patients": 272, "patients_per_arm": 136}, "ok"),
+        ({"control_survival": "0.17", "treatment_survival": "0.35", "survival_difference": "0.18"}, "ok"),
+        ({"control_survival": "0.35", "treatment_survival": "0.17", "survival_difference": "0.18"}, "ok"),
+        ({"control_survival": "0.17", "treatment_survival": "0.35", "survival_difference": "0.25"}, "inconsistent"),
+    ],
+)
+def test_arithmetic_of_the_design(numbers, verdict):
+    assert verdicts("sample size", design=numbers) == [verdict]
+
+
 @pytest.fixture(scope="module")
 def mf07():
     return {(finding.check, finding.item): finding for finding in audit(load_record("mf07-01"))}
@@ -269,9 +370,12 @@ def mf07():
 @pytest.mark.parametrize(
     ("check", "item", "verdict", "text"),
     [
-        ("printed twice", "hazard ratio ER/PR(+)", "inconsistent", "0.64 0.01 0.46 0.91 (Abstract) and 0.63"),
+        ("printed twice", "hazard ratio ER/PR(+)", "inconsistent", "0.64 (0.46-0.91), p 0.01 (Abstract) and 0.63"),
         ("printed twice", "prognostic Age below 55, adjusted", "note", "0.69"),
-        ("printed twice", "Solitary bone", "inconsistent", "60 66.7"),
+        ("printed twice", "Solitary bone", "inconsistent", "control 60%, treatment 66.7%"),
+        ("printed twice", "flow: Randomized", "inconsistent", "278 (Fig. 1) and 274 (Results)"),
+        ("printed twice", "flow: Not meeting inclusion criteria", "inconsistent", "19 (Fig. 1) and 34 (Results)"),
+        ("counts", "30-day mortality, control", "ok", "1.5% of 136 is 2 events"),
         ("counts", "ER/PR(+), control", "note", "135"),
         ("counts", "Triple-negative, control", "note", "the denominator is 132"),
         ("counts", "Histologic grade, control", "note", "= 104 of 136"),
@@ -281,6 +385,7 @@ def mf07():
         ("baseline imbalance", "ER/PR(+)", "note", "towards benefit"),
         ("baseline imbalance", "Triple-negative", "note", "towards benefit"),
         ("baseline imbalance", "T4", "note", "towards benefit"),
+        ("sample size", "design, patients per arm", "note", "2 x 136 = 272; printed 271"),
         ("sample size", "design", "note", "two proportions (pooled), two-sided 0.05, power 0.9"),
     ],
 )
