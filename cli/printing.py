@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..inference import Reanalysis
 
 GAP = 2  # between columns
+_BREAKS = re.compile(r"(\s+)|(?<=[^\W\d][-/])(?=[^\W\d])")  # between words, and within them after - and /
 EVERYBODY = "overall"
 NUMERIC = frozenset({"n", "p", "events", "control", "treatment", "both"})
 
@@ -59,10 +61,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Itera
     out = console()
     kept = [[columns[index], *(row[index] for row in cells)] for index in shown]
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
-    for (name, *_), width in zip(kept, widths(kept, out.width), strict=True):
+    found = widths(kept, out.width)
+    for (name, *_), width in zip(kept, found, strict=True):
         drawn.add_column(name, justify="right" if name in set(right) else "left", overflow="fold", width=width)
-    for row in cells:
-        drawn.add_row(*(row[index] for index in shown))
+    for row in zip(*(_wrapped(column, width) for column, width in zip(kept, found, strict=True)), strict=True):
+        drawn.add_row(*row)
     out.print(drawn)
 
 
@@ -89,7 +92,21 @@ def widths(columns: Sequence[Sequence[str]], room: int) -> list[int]:
 
 
 def _longest_word(text: str) -> int:
-    return max(map(len, text.split()), default=0)
+    return max(map(len, _BREAKS.split(text)[::2]), default=0)
+
+
+def _wrapped(column: Sequence[str], width: int) -> list[str]:
+    """Return a column's cells in lines of a width, broken between words and after hyphens and slashes."""
+    return [_lines(text, width) for text in column[1:]]
+
+
+def _lines(text: str, width: int) -> str:
+    first, *others = _BREAKS.split(text)
+    lines = [first]
+    for space, word in zip(others[::2], others[1::2], strict=True):
+        longer = f"{lines[-1]}{space or ''}{word}"
+        lines[-1:] = [longer] if len(longer) <= width else [lines[-1], word]
+    return "\n".join(lines)
 
 
 def files(paths: Iterable[Path]) -> None:
@@ -105,17 +122,17 @@ def probability(value: float) -> str:
     """Return a probability with three decimals, never as a certainty."""
     if pd.isna(value):
         return ""
-    return "<0.001" if value < 0.0005 else ">0.999" if value > 0.9995 else f"{value:.3f}"
+    return "<0.001" if value < 0.0005 else ">0.999" if value >= 0.9995 else f"{value:.3f}"
 
 
 def with_interval(value: float, lower: float, upper: float, digits: int = 2) -> str:
     """Return ``0.66 (0.49-0.88)``, ``0.05 (-0.10 to 0.20)``, or what there is of it."""
     if pd.isna(value):
         return ""
+    middle, low, high = (f"{number:z.{digits}f}" for number in (value, lower, upper))
     if pd.isna(lower):
-        return f"{value:.{digits}f}"
-    between = " to " if lower < 0 else "-"
-    return f"{value:.{digits}f} ({lower:.{digits}f}{between}{upper:.{digits}f})"
+        return middle
+    return f"{middle} ({low}{' to ' if lower < 0 else '-'}{high})"
 
 
 def percentage(row: pd.Series) -> str:

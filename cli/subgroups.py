@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..data.labels import within_partition
 from .printing import (
     EVERYBODY,
     first_prior,
@@ -23,10 +24,11 @@ from .printing import (
 )
 
 if TYPE_CHECKING:
-    from ..data.record import HazardRatio
+    from ..data.record import HazardRatio, Record
     from ..inference import Reanalysis
 
 RAW = "none"
+STANDARDISED = "All patients, standardised"
 
 
 def effects(result: Reanalysis) -> None:
@@ -58,7 +60,7 @@ def _partition(result: Reanalysis, partition: str, rows: pd.DataFrame) -> None:
     names = ("Without pooling",) if raw else ()
     cells = [
         (
-            row["label"],
+            STANDARDISED if row["subgroup"] == EVERYBODY else within_partition(row["label"], label),
             _published(printed.get(row["subgroup"])),
             *([raw_ratios.get(row["subgroup"], "")] if raw else []),
             ratio(row),
@@ -68,7 +70,7 @@ def _partition(result: Reanalysis, partition: str, rows: pd.DataFrame) -> None:
     ]
     columns = ("Subgroup", "Published", *names, "Shrunken", *probability_columns(result))
     table(columns, cells, right=probability_columns(result))
-    _contrasts(rows[rows["shrinkage"].eq(main)])
+    _contrasts(rows[rows["shrinkage"].eq(main)], label)
 
 
 def _published(row: HazardRatio | None) -> str:
@@ -77,10 +79,13 @@ def _published(row: HazardRatio | None) -> str:
     return with_interval(row.treatment_over_control, *(row.treatment_over_control_ci or (float("nan"),) * 2))
 
 
-def _contrasts(rows: pd.DataFrame) -> None:
+def _contrasts(rows: pd.DataFrame, partition: str) -> None:
     contrasts = rows[rows["estimand"].eq("ratio_of_hazard_ratios")]
     if len(contrasts):
-        cells = [(row["label"], ratio(row), probability(row["prob_benefit"])) for row in rows_of(contrasts)]
+        cells = [
+            (within_partition(row["label"], partition), ratio(row), probability(row["prob_benefit"]))
+            for row in rows_of(contrasts)
+        ]
         table(("Contrast", "Ratio of hazard ratios", "P(larger benefit)"), cells, right=("P(larger benefit)",))
     for row in rows_of(rows[rows["estimand"].eq("interaction_sd")]):
         paragraph(f"SD of the strata's log hazard ratios (tau): {ratio(row)}.")
@@ -117,21 +122,27 @@ def _shrunken(row: pd.Series) -> str:
 BLANK = "____"  # for a reader to fill in
 _CRITERIA = {
     "planned": "Planned",
-    "baseline": "Known at baseline",
-    "direction_foretold": "Direction foretold",
-    "prior_evidence": "Earlier evidence",
-    "plausibility": "Mechanism",
-    "cut_point": "Cut point not chosen",
-    "looked_at_unprinted": "Looked at, unprinted",
-    "verdict": "Credibility",
+    "direction_foretold": "Foretold",
+    "prior_evidence": "Evidence",
+    "plausibility": "Reason",
+    "cut_point": "Cut",
+    "looked_at_unprinted": "Unprinted",
+    "verdict": "Verdict",
 }
+_MEANING = (
+    "Foretold: whether the direction was. Evidence: of earlier trials. Reason: a mechanism. Cut: whether the cut "
+    "point was free to choose. Unprinted: how many more subgroups were looked at. The blanks are in credibility.csv "
+    "too. After Schandelmaier et al. 2020 (ICEMAN) and Sun et al. 2010."
+)
 
 
-def credibility(frame: pd.DataFrame, homogeneity: pd.DataFrame) -> None:
+def credibility(record: Record, frame: pd.DataFrame, homogeneity: pd.DataFrame) -> None:
     """Print what bears on each subgroup claim, with blanks for what only a reader can know.
 
     Parameters
     ----------
+    record
+        The trial.
     frame
         The columns of ``credibility.csv``.
     homogeneity
@@ -139,19 +150,34 @@ def credibility(frame: pd.DataFrame, homogeneity: pd.DataFrame) -> None:
     """
     if frame.empty:
         return
+    shown = frame.assign(
+        label=[_within(record, *row) for row in zip(frame["partition"], frame["label"], strict=True)]
+    )
     heading("Credibility of subgroups: what they rest on")
-    columns = ("Subgroup", "Patients", "Events", "Published", "Shrunken", "Against the others", "P(more benefit)")
-    table(columns, [_rests_on(row) for row in rows_of(frame)], right=("Patients", "P(more benefit)"))
-    claims = frame[frame["published"].notna()]
+    patients = f"Patients ({record.arms.treatment.label} + {record.arms.control.label})"
+    columns = ("Subgroup", patients, "Events", "Published", "Shrunken", "Against the others", "P(more benefit)")
+    table(columns, [_rests_on(row) for row in rows_of(shown)], right=(patients, "P(more benefit)"))
+    claims = shown[shown["published"].notna()]
     heading("Credibility of subgroups: what else bears on a claim")
     rows = [(row["label"], *(_or_blank(row[name]) for name in _CRITERIA)) for row in rows_of(claims)]
     table(("Subgroup", *_CRITERIA.values()), rows)
     number, factors = (int(claims[name].iloc[0]) for name in ("subgroups_printed", "factors_printed"))
     paragraph(
-        f"The paper prints {number} subgroups by {factors} factors. {BLANK} is what no printed number tells. "
-        "After Schandelmaier et al. 2020 (ICEMAN) and Sun et al. 2010."
+        f"The paper prints {number} subgroups by {factors} factors{_known_later(claims)}. {BLANK} is what no printed "
+        f"number tells. {_MEANING}"
     )
     _homogeneous(claims, homogeneity)
+
+
+def _known_later(claims: pd.DataFrame) -> str:
+    """Say which subgroups are defined by what was not known at randomisation."""
+    later = claims.loc[claims["baseline"].eq("no"), "label"]
+    return f", of which these by what followed randomisation: {', '.join(later)}" if len(later) else ""
+
+
+def _within(record: Record, partition: str, label: str) -> str:
+    """Return a subgroup's label without the partition's, where that stands before it."""
+    return within_partition(label, record.all_partitions[partition].label if partition else "")
 
 
 def _rests_on(row: pd.Series) -> tuple[str, ...]:
@@ -191,7 +217,10 @@ def _homogeneous(claims: pd.DataFrame, homogeneity: pd.DataFrame) -> None:
     table(("Statistic", "Published", "Such trials", "Chance"), found, right=("Published", "Chance"))
     source = "rebuilt patients" if homogeneity["source"].iloc[0] == "table" else "printed intervals"
     among = int(simulated["chance_among"].iloc[0])
-    paragraph(f"Simulated from {source}, among {among} subgroups; at least as extreme as printed, in its direction.")
+    paragraph(
+        f"Simulated from {source}, among {among} subgroups; at least as extreme as printed, in its direction. "
+        "Deviation: from the overall effect, in standard errors of the subgroup."
+    )
 
 
 def _range(row: pd.Series) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..data import ARMS, Record
 from ..data.audit import VERDICTS
+from ..data.labels import within_text
 from ..models.imbalance import FORMS, estimate_label
 from . import subgroups
 from .printing import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ..data.record import Survival
     from ..inference import Reanalysis
 
+CRUDE = "piecewise"
 NOT_PROPORTIONAL = "nonproportional"
 ADJUSTED = "imbalance"
 STRATA = "subgroups"
@@ -45,14 +47,15 @@ PRIMARY_FORM = next(iter(FORMS))
 def reanalysis(result: Reanalysis, directory: Path) -> None:
     """Print what a reanalysis found: the headline, then what it rests on."""
     _title(result)
+    _estimands(result)
     _overall(result)
     _imbalance(result)
     _landmarks(result)
     subgroups.effects(result)
-    subgroups.credibility(result.credibility, result.homogeneity)
+    subgroups.credibility(result.record, result.credibility, result.homogeneity)
     _secondary(result)
     _overall_comparison(result)
-    _gate(result.diagnostics)
+    _gate(result.diagnostics, len(result.fits))
     _audit_in_short(result.audit, result.record)
     heading("Files")
     table(("File", "Content"), _contents(directory))
@@ -66,7 +69,7 @@ def fit(result: Reanalysis, directory: Path) -> None:
     _landmarks(result)
     subgroups.effects(result)
     _secondary(result)
-    _gate(result.diagnostics)
+    _gate(result.diagnostics, len(result.fits))
     line()
     files([directory / "posterior" / f"{one.name}.nc" for one in result.fits])
     paragraph(f"Merged into the tables of {directory}")
@@ -111,7 +114,7 @@ def _overall(result: Reanalysis) -> None:
     table(columns, _without_repeats(cells), right=probability_columns(result))
     priors = {one.prior.name: one.prior.summary for one in result.fits}
     listed = ", ".join(f"{name} {summary}" for name, summary in priors.items())
-    paragraph(f"Priors on the log hazard ratio: {listed}.")
+    paragraph(f"{_footnotes(rows, result.record)}Priors on the log hazard ratio: {listed}.")
     _sisters(result)
 
 
@@ -134,14 +137,45 @@ def _named_fit(row: pd.Series) -> str:
     return " ".join(str(row[name]) for name in ("model", "partition") if row[name])
 
 
+def _footnotes(rows: pd.DataFrame, record: Record) -> str:
+    """Say what the marked hazard ratios are, and which form of the adjusted one is shown."""
+    averages = rows.loc[rows["estimand"].eq("average_hazard_ratio"), "time"]
+    notes = [f"* average up to {averages.iloc[0]:g} {record.time_unit}"] if len(averages) else []
+    notes += [f"{ADJUSTED}: {PRIMARY_FORM}"] if rows["model"].eq(ADJUSTED).any() else []
+    return f"{'; '.join(notes)}. " if notes else ""
+
+
 def _model(row: pd.Series) -> str:
-    """Return what an overall effect is: its model and, where it is not the crude one, what makes it another."""
-    if row["model"] == ADJUSTED:
-        return f"{ADJUSTED} ({PRIMARY_FORM})"
-    if row["model"] == STRATA:
-        return f"{STRATA}, standardised over {row['partition']} (average up to {row['time']:g})"
+    """Return an overall effect's model, and the partition that it is standardised over."""
     average = row["estimand"] == "average_hazard_ratio"
-    return f"{row['model']} (average up to {row['time']:g})" if average else str(row["model"])
+    name = f"{row['model']}, {row['partition']}" if row["partition"] else str(row["model"])
+    return f"{name} *" if average else name
+
+
+def _estimands(result: Reanalysis) -> None:
+    """Print the overall effects side by side, each with what it compares, under the first prior."""
+    rows = _overall_rows(first_prior(result.estimates))
+    rows = pd.concat([rows[rows["model"].eq(model)] for model in (CRUDE, STRATA, ADJUSTED)])
+    if len(rows) < 2:
+        return
+    heading(f"Overall hazard ratio by what is compared: {rows['prior'].iloc[0]} prior")
+    cells = [(*_estimand(result, row), ratio(row), probability(row["prob_benefit"])) for row in rows_of(rows)]
+    printed = result.record.overall_hazard_ratio
+    if printed is not None:
+        limits = printed.treatment_over_control_ci or (math.nan, math.nan)
+        cells.insert(0, ("Printed by the paper", "", with_interval(printed.treatment_over_control, *limits), ""))
+    table(("Effect", "Comparison", "Hazard ratio", "P(benefit)"), cells, right=("P(benefit)",))
+
+
+def _estimand(result: Reanalysis, row: pd.Series) -> tuple[str, str]:
+    """Return an overall effect's name, and what it compares."""
+    if row["model"] == CRUDE:
+        return "Crude", "arms as they are"
+    if row["model"] == ADJUSTED:
+        number = result.imbalance["label"].nunique()
+        return "Adjusted for imbalance", f"alike in {number} factors, {PRIMARY_FORM}"
+    label = result.record.all_partitions[row["partition"]].label
+    return f"Standardised over {within_text(label)}", f"strata of both arms, up to {row['time']:g}"
 
 
 def _without_repeats(cells: Sequence[Sequence[str]]) -> list[Sequence[str]]:
@@ -300,20 +334,21 @@ def _printed_overall(record: Record) -> str:
     return "" if overall is None else f" (printed: {overall.treatment_over_control:.2f})"
 
 
-def _gate(diagnostics: pd.DataFrame) -> None:
+def _gate(diagnostics: pd.DataFrame, posteriors: int) -> None:
     heading("Diagnostics")
     rhat, divergences = diagnostics["rhat"].max(), int(diagnostics["divergences"].max())
     failed = diagnostics[~diagnostics["passed"].astype(bool)]
     worst = f"worst R-hat {rhat:.3f}, most divergences {divergences}"
-    fits = ["model", "shrinkage", "prior"]
+    fits = ["model", "shrinkage", "partition", "prior"]
     if failed.empty:
-        fitted = diagnostics[diagnostics["model"].ne(ADJUSTED)]  # the adjusted effect is derived from a fit
-        number = len(fitted.drop_duplicates(["model", "prior"]))
-        paragraph(f"Passed: all {number} posteriors ({worst}).")
+        paragraph(f"Passed: all {posteriors} posteriors ({worst}).")
         return
     paragraph(f"FAILED ({worst}). Do not rely on:")
     names = failed.groupby(fits, sort=False)["quantity"].agg(lambda names: ", ".join(dict.fromkeys(names)))
-    table(("Model", "Shrinkage", "Prior", "Quantities"), names.reset_index().astype(str).to_numpy().tolist())
+    table(
+        ("Model", "Shrinkage", "Partition", "Prior", "Quantities"),
+        names.reset_index().astype(str).to_numpy().tolist(),
+    )
 
 
 def _audit_in_short(findings: pd.DataFrame, record: Record) -> None:
@@ -336,6 +371,7 @@ _FILES = {
     "binary.csv": "secondary endpoints and Fisher's exact test",
     "conflict.csv": "posterior weight of the parts of mixture priors",
     "reconstruction.csv": "published numbers and what the rebuilt data make of them",
+    "table.nc": "rebuilt deaths and person-time (netCDF), with one table more for each partition",
     "posterior": "posterior draws (ArviZ, netCDF)",
     "figures": "figures (PNG and SVG)",
     "run.json": "versions, options and notes",

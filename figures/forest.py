@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
+from ..data.labels import within_text
 from ..inference import Reanalysis
 from .selection import primary_prior
 from .strata import SubgroupRow, Triple, information, partitions_of, subgroup_rows, title_of
@@ -144,7 +145,7 @@ def forest_rows(reanalysis: Reanalysis) -> list[Row]:
         rows = [Row("All patients"), *(replace(row, label="Crude", indent=True) for row in rows)]
         for partition, found in fitted.items():
             title = title_of(reanalysis, partition)
-            rows.append(_unpooled(found[0], f"Standardised over {_lower(title)}"))
+            rows.append(_unpooled(found[0], f"Standardised over {within_text(title)}"))
         rows += _adjusted_rows(reanalysis)
     for partition, found in fitted.items():
         rows.append(Row(title_of(reanalysis, partition)))
@@ -155,10 +156,6 @@ def forest_rows(reanalysis: Reanalysis) -> list[Row]:
         rows.append(Row(title_of(reanalysis, str(name))))
         rows += [_row(item, str(item["label"])) for _, item in group.iterrows()]
     return rows
-
-
-def _lower(title: str) -> str:
-    return title[:1].lower() + title[1:] if title[1:2].islower() else title
 
 
 def _unpooled(row: SubgroupRow, label: str) -> Row:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..data.labels import within_partition
 from ..data.subgroup import parse_key
 from ..data.table import regroup
 from ..inference import Reanalysis
@@ -63,8 +64,7 @@ def title_of(reanalysis: Reanalysis, partition: str) -> str:
 
 def short_label(reanalysis: Reanalysis, partition: str, label: str) -> str:
     """Return a subgroup's label without the partition's, which the figure's title gives."""
-    short = label.removeprefix(f"{title_of(reanalysis, partition)}: ")
-    return short if short == label else short[:1].upper() + short[1:]
+    return within_partition(label, title_of(reanalysis, partition))
 
 
 def subgroup_rows(reanalysis: Reanalysis, partition: str) -> list[SubgroupRow]:

@@ -134,6 +134,6 @@ def interval_text(middle: float, lower: float, upper: float) -> str:
 
 def probability_text(probability: float) -> str:
     """Return a probability to three digits, never as a certainty."""
-    if probability > 0.9995:
+    if probability >= 0.9995:
         return ">0.999"
     return "<0.001" if probability < 0.0005 else f"{probability:.3f}"

@@ -124,7 +124,7 @@ def credibility(
         rows.append(own | interaction)
         complement = str(interaction["reference"])
         if complement and complement not in printed | {str(found["subgroup"]) for found in rows}:
-            rows.append(_complement_row(record, tables, usable, row.where, complement))
+            rows.append(_complement_row(record, tables, usable, row, complement))
     frame = pd.DataFrame(rows, columns=list(columns.CREDIBILITY))
     blanks = dict.fromkeys(FOR_THE_READER, "")
     texts = {name: frame[name].fillna("").astype(str) for name in _TEXTS}
@@ -204,15 +204,15 @@ def _row(
 
 
 def _complement_row(
-    record: Record, tables: Sequence[xr.Dataset], estimates: pd.DataFrame, where: Subgroup, complement: str
+    record: Record, tables: Sequence[xr.Dataset], estimates: pd.DataFrame, row: HazardRatio, complement: str
 ) -> dict[str, object]:
-    """Return what there is about the patients outside a subgroup, which were not printed."""
+    """Return what there is about the patients outside a printed subgroup, which were not printed."""
     labels = estimates.loc[estimates["subgroup"].eq(complement), "label"]
     return {
-        "partition": _partition(record, where),
+        "partition": _partition(record, row.where),
         "subgroup": complement,
-        "label": labels.iloc[0] if len(labels) else complement,
-        **_counts(tables, where, outside=True),
+        "label": labels.iloc[0] if len(labels) else f"not {row.label or row.where.key}",
+        **_counts(tables, row.where, outside=True),
         **_posterior(estimates, complement),
     }
 

@@ -22,6 +22,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ..data import OVERALL, Record, Subgroup
+from ..data.labels import within_text
 from .fitting import Values
 from .quantities import Curves, Quantity, curve_quantities
 
@@ -238,7 +239,7 @@ def _candidates(
 def _standardised_label(record: Record, partition: str, strata: Sequence[Subgroup]) -> str:
     declared = record.all_partitions.get(partition)
     labels = [declared.label] if declared else [record.factors[name].label for name in strata[0].factors]
-    return f"All patients, standardised over {' and '.join(map(_within_text, labels))}"
+    return f"All patients, standardised over {' and '.join(map(within_text, labels))}"
 
 
 def _label(record: Record, one: Subgroup) -> str:
@@ -257,11 +258,6 @@ def _levels(record: Record, factor: str, levels: Sequence[str]) -> str:
     """Return some levels of a factor, or what is missing where that is shorter to say."""
     missing = [level for level in record.factors[factor].levels if level not in levels]
     return f"not {' or '.join(missing)}" if 0 < len(missing) < len(levels) else " or ".join(levels)
-
-
-def _within_text(label: str) -> str:
-    """Return a label without its capital, unless that begins an abbreviation."""
-    return label[:1].lower() + label[1:] if label[1:2].islower() else label
 
 
 def standardised_quantities(
@@ -340,7 +336,7 @@ def _effects(
         key = one.subgroup.key
         yield Quantity("average_hazard_ratio", one.label, end, key), ratios[one.members]
         for quantity, values in by_curve:
-            yield replace(quantity, label=f"{one.label}, {_within_text(quantity.label)}", subgroup=key), values[place]
+            yield replace(quantity, label=f"{one.label}, {within_text(quantity.label)}", subgroup=key), values[place]
 
 
 def _contrasts(

@@ -29,6 +29,13 @@ def test_tables_lose_nothing_at_any_width(monkeypatch, capsys, width):
     )
 
 
+def test_lines_break_between_words_and_after_hyphens_and_slashes_within_them(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "16")
+    printing.table(("Subgroup", "HR"), [("Triple-negative", "0.64"), ("Multiple pulmonary/liver", "0.82")])
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[2:] == ["Triple-     0.64", "negative", "Multiple    0.82", "pulmonary/", "liver"]
+
+
 def test_headers_wrap_before_cells():
     columns = [["P(HR <0.80)", "0.9"], ["Hazard ratio", "0.66 (0.49-0.88)"]]
     assert printing.widths(columns, 40) == [11, 16]
@@ -55,7 +62,15 @@ def test_columns_without_text_are_left_out(capsys):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.5, "0.500"), (0.9996, ">0.999"), (1.0, ">0.999"), (0.0, "<0.001"), (float("nan"), ""), (0.9994, "0.999")],
+    [
+        (0.5, "0.500"),
+        (0.9995, ">0.999"),
+        (1.0, ">0.999"),
+        (0.0, "<0.001"),
+        (0.0005, "0.001"),
+        (float("nan"), ""),
+        (0.9994, "0.999"),
+    ],
 )
 def test_probabilities_are_never_certain(value, text):
     assert printing.probability(value) == text
@@ -66,6 +81,7 @@ def test_probabilities_are_never_certain(value, text):
     [
         ((0.656, 0.491, 0.884), "0.66 (0.49-0.88)"),
         ((0.1, -0.02, 0.2), "0.10 (-0.02 to 0.20)"),
+        ((-0.002, -0.026, 0.019), "0.00 (-0.03 to 0.02)"),
         ((0.6, float("nan"), float("nan")), "0.60"),
         ((float("nan"),) * 3, ""),
         ((45.0, 40.0, float("inf")), "45.00 (40.00-inf)"),
@@ -81,20 +97,20 @@ def test_credibility_shows_blanks_for_what_only_a_reader_knows(capsys):
     record = load_record("mf07-01")
     simulated = trials_without_heterogeneity(record, [], trials=200)
     frame = credibility(record, [], pd.DataFrame(columns=list(ESTIMATES)), simulated)
-    subgroups.credibility(frame, homogeneity(record, simulated))
+    subgroups.credibility(record, frame, homogeneity(record, simulated))
     shown = capsys.readouterr().out
     rows = [line.split() for line in shown.splitlines() if line.startswith(("HER2(-)", "Triple-negative"))]
     assert rows[0] == ["HER2(-)", "0.64", "(0.45-0.91)"]
     assert [row[1:] for row in rows if row[-1] == "____"] == [
-        ["no", "yes", *["____"] * 6],
-        ["____", "yes", *["____"] * 6],
+        ["no", *["____"] * 6],
+        ["____"] * 7,
     ]
     assert "The paper prints 8 subgroups by 4 factors." in shown
     assert "Simulated from printed intervals, among 8 subgroups" in shown
 
 
 def test_no_subgroup_no_credibility(capsys):
-    subgroups.credibility(pd.DataFrame(), pd.DataFrame())
+    subgroups.credibility(load_record("mf07-01"), pd.DataFrame(), pd.DataFrame())
     assert capsys.readouterr().out == ""
 
 
@@ -104,7 +120,9 @@ def test_imbalance_is_told_term_by_term_and_in_both_forms(made, capsys, monkeypa
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "ER/PR(+) 50.0% 50.0% 0.50 (0.50-0.50) -0.061 (0.500-0.500) -0.071" in lines
     assert "Together -0.091 -0.097" in lines
-    assert "imbalance (first order) weak 0.79 (0.49-0.88) 0.997" in lines
+    assert "imbalance weak 0.79 (0.49-0.88) 0.997" in lines
+    assert "Crude arms as they are 0.66 (0.49-0.88) 0.997" in lines
+    assert "Adjusted for imbalance alike in 2 factors, first order 0.79 (0.49-0.88) 0.997" in lines
     assert "Adjusted for imbalance, exact mixture 0.81 (0.49-0.88) 0.997" in lines
     assert any(line.startswith("Conditional on these factors") for line in lines)
 

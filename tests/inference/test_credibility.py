@@ -85,6 +85,14 @@ def test_a_row_for_each_printed_subgroup_and_estimated_complement(record, frame)
     assert set(frame["trial"]) == {"mf07-01"}
 
 
+def test_a_complement_that_no_levels_name_is_called_by_the_printed_label(record, receptor, estimates, simulated):
+    contrast = estimates.query("estimand == 'ratio_of_hazard_ratios'")
+    contrast = contrast.assign(subgroup="er=+,her2=+", reference="not er=+,her2=+")
+    frame = credibility(record, [receptor], pd.concat([estimates, contrast]), simulated).set_index("subgroup")
+    assert frame.loc["not er=+,her2=+", "label"] == "not ER/PR(+) HER2(+)"
+    assert frame.loc["not er=+,her2=+", "patients_treatment"] == 138 - SIZES[1, 1]
+
+
 def test_patients_and_events_are_those_of_the_strata(receptor, frame):
     deaths = receptor.deaths.sum(("arm", "interval"))
     for key, strata in {"er=+": [0, 1], "er=-": [2, 3], "her2=-": [0, 3], "er=-,her2=-": [3]}.items():

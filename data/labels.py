@@ -1,0 +1,22 @@
+"""Labels of subgroups and partitions as they stand in a text or below a heading."""
+
+from __future__ import annotations
+
+
+def within_text(label: str) -> str:
+    """Return a label without its capital, unless that begins an abbreviation."""
+    return label[:1].lower() + label[1:] if label[1:2].islower() else label
+
+
+def within_partition(label: str, partition: str) -> str:
+    """Return a subgroup's label without its partition's, for where that is named already.
+
+    Parameters
+    ----------
+    label
+        Such as ``Age: 55 or older``.
+    partition
+        Label of the partition, such as ``Age``.
+    """
+    short = label.removeprefix(f"{partition}: ")
+    return short if short == label else short[:1].upper() + short[1:]
