@@ -102,7 +102,9 @@ def sample(
     posterior = trace["posterior"].to_dataset()
     kept = [str(name) for name in posterior.data_vars if not str(name).endswith(INTERNAL)]
     stats = trace["sample_stats"].to_dataset()[list(DIAGNOSTIC_STATS)]
-    return posterior[kept].drop_vars("step", errors="ignore"), stats
+    chosen = posterior[kept]
+    unused = set(chosen.coords) - {dim for values in chosen.data_vars.values() for dim in values.dims}
+    return chosen.drop_vars(unused), stats
 
 
 @dataclass(frozen=True)
