@@ -37,6 +37,19 @@ BINARY = (
     *("printed_p", "fisher_p", "odds_ratio", "lower", "upper"),
 )
 CONFLICT = ("trial", "model", "shrinkage", "prior", "partition", "component", "prior_weight", "posterior_weight")
+CHECKS = (
+    *("trial", "model", "shrinkage", "prior", "partition", "subgroup", "label", "item", "arm", "time", "printed"),
+    *("value", "median", "lower", "upper", "q25", "q75", "tail_probability", "replicates", "source"),
+)
+MODEL_COMPARISON = (
+    *("trial", "partition", "model", "shrinkage", "prior", "rank", "elpd", "elpd_se", "difference", "difference_se"),
+    *("parameters", "weight", "rows", "worst_k", "good_k", "bad_rows"),
+)
+PRIOR_PREDICTIVE = (
+    *("trial", "model", "shrinkage", "prior", "partition", "estimand", "time", "prior_median", "prior_lower"),
+    *("prior_upper", "prior_q25", "prior_q75", "posterior_median", "posterior_lower", "posterior_upper"),
+    *("posterior_q25", "posterior_q75"),
+)
 TEXTS = (  # of all tables: empty where not applicable
     *("trial", "source", "endpoint", "model", "shrinkage", "prior", "partition", "subgroup", "reference", "label"),
     *("item", "arm", "printed", "form", "statistic", "planned", "baseline", "chance_source", "direction_foretold"),

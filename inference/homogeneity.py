@@ -31,6 +31,13 @@ from numpy.typing import NDArray
 
 from ..data import OVERALL, Subgroup
 from ..data.cohort import cox_of_counts, normal_quantile
+from ..data.replication import (
+    censoring_rates,
+    cox_of_replicates,
+    entering_shares,
+    exposure_at_deaths,
+    simulated_intervals,
+)
 from ..data.table import edges, regroup
 
 Array = NDArray[np.float64]
@@ -202,7 +209,7 @@ def homogeneous_trials(
     for imputation, share in enumerate(np.array_split(np.arange(trials), imputations)):
         population = _population(tables, imputation, log_hazard_ratio)
         groups = np.array([members(population.levels, one) for one in (*subgroups, OVERALL)], dtype=float)
-        parts.append(_cox(*_drawn(population, groups, log_hazard_ratio, steps, share.size, rng)))
+        parts.append(cox_of_replicates(*_drawn(population, groups, log_hazard_ratio, steps, share.size, rng)))
     log_ratios, errors = (np.concatenate(values) for values in zip(*parts, strict=True))
     return HomogeneousTrials(tuple(subgroups), log_ratios[:, :-1], errors[:, :-1], log_ratios[:, -1], "table")
 
@@ -288,26 +295,7 @@ def _of_table(table: xr.Dataset, log_hazard_ratio: float) -> _Population:
     level = (dead.sum(axis=1) + HALF) / (expected.sum(axis=1) + HALF)
     ratio = level[:, None] * (dead + HALF) / (expected * level[:, None] + HALF)
     patients = table.patients.transpose("stratum", "arm").to_numpy()
-    return _Population(patients, _entering(table), base, ratio, _censoring(table), levels_of(table))
-
-
-def _entering(table: xr.Dataset) -> Array:
-    """Return the share of an arm's patients who join at each interval's start: the one after that they enter in."""
-    whole = table.sum("stratum")
-    shares = np.zeros((2, table.sizes["interval"]))
-    if "entered" in table:
-        late = (whole.entered / whole.patients).transpose("arm", "interval").to_numpy()
-        shares[:, 1:] = late[:, :-1]
-    shares[:, 0] = 1 - shares[:, 1:].sum(axis=1)
-    return shares
-
-
-def _censoring(table: xr.Dataset) -> Array:
-    """Return rates of censoring by arm and interval; infinite where nobody was followed up any more."""
-    whole = table.sum("stratum")
-    exposure = whole.exposure.transpose("arm", "interval").to_numpy()
-    censored = whole.censored.transpose("arm", "interval").to_numpy()
-    return np.asarray(np.divide(censored, exposure, out=np.full_like(exposure, np.inf), where=exposure > 0))
+    return _Population(patients, entering_shares(table), base, ratio, censoring_rates(table), levels_of(table))
 
 
 def _drawn(
@@ -320,39 +308,21 @@ def _drawn(
 ) -> tuple[Array, Array]:
     """Return deaths and person-time of simulated trials, shape ``(trial, group, arm, interval)``.
 
-    A fractional number of patients is rounded up or down at random. Person-time stands for the patients at risk when
-    one of a group dies: those at the interval's start, the dying one included, less half of the others who leave.
+    See `simulated_intervals` and `exposure_at_deaths`.
     """
-    hazard = population.base * population.ratio
-    effect = np.exp([0.0, log_hazard_ratio])
-    at_risk = np.zeros((trials, *population.patients.shape), dtype=int)
+    dying = (population.base * population.ratio)[:, None] * np.exp([0.0, log_hazard_ratio])[:, None]
+    patients = np.broadcast_to(population.patients, (trials, *population.patients.shape))
     deaths = np.empty((trials, len(groups), 2, steps.size))
     exposure = np.empty_like(deaths)
-    for interval, step in enumerate(steps):
-        if (joining := population.patients * population.entering[:, interval]).any():
-            at_risk += np.floor(joining + rng.random(at_risk.shape)).astype(int)
-        dying = hazard[:, interval, None] * effect
-        leaving = dying + population.censoring[:, interval]
-        gone = rng.binomial(at_risk, -np.expm1(-leaving * step))
-        dead = rng.binomial(gone, dying / leaving)
+    rates = dying, population.censoring
+    for interval, (at_risk, dead, gone) in enumerate(
+        simulated_intervals(patients, population.entering, *rates, steps, rng)
+    ):
         deaths[..., interval] = groups @ dead
-        others = np.maximum(groups @ gone - 1, 0)
-        exposure[..., interval] = (groups @ at_risk - others / 2) * step
-        at_risk -= gone
+        exposure[..., interval] = exposure_at_deaths(groups @ at_risk, groups @ gone, steps[interval])
+        deaths[..., interval] = groups @ dead
+        exposure[..., interval] = exposure_at_deaths(groups @ at_risk, groups @ gone, steps[interval])
     return deaths, exposure
-
-
-def _cox(deaths: Array, exposure: Array) -> tuple[Array, Array]:
-    """Return log hazard ratios and standard errors, shape ``(trial, group)``, as `HomogeneousTrials` holds them."""
-    both_at_risk = (exposure > 0).all(axis=-2, keepdims=True)
-    deaths, exposure = deaths * both_at_risk, exposure * both_at_risk
-    died = deaths.sum(axis=-1) > 0
-    log_ratios = np.select([~died.any(axis=-1), ~died[..., 0], ~died[..., 1]], [np.nan, np.inf, -np.inf], 0.0)
-    errors = np.full_like(log_ratios, np.inf)
-    fitted = died.all(axis=-1)
-    arms = [(deaths[fitted][:, arm], exposure[fitted][:, arm]) for arm in (0, 1)]
-    log_ratios[fitted], errors[fitted] = cox_of_counts(*arms[0], *arms[1])
-    return log_ratios, errors
 
 
 # --- from printed effects alone -----------------------------------------------------------------------------------

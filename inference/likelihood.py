@@ -5,8 +5,9 @@ draw's hazard ``r`` its log likelihood is the Poisson kernel
 
     d log(r) - e r,
 
-which is the log density of the times of the cell's patients: what ``log(e^d / d!)`` would add is the same in every
-model of one table, and cancels wherever models are compared. Nothing here needs a compiled graph.
+which is the log density of the times of the cell's patients. With ``d log(e) - log(d!)`` added it is the log
+probability of the number of deaths; that term is the same in every model of one table, and cancels wherever models
+are compared. Nothing here needs a compiled graph.
 
 Source: Holford 1980, Biometrics 36:299.
 """
@@ -16,16 +17,18 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.special import gammaln, xlogy
 
 from ..data.table import edges
 from .quantities import curves_of
 from .standardised import stratum_rates
 
+Array = NDArray[np.float64]
 CELL = ("stratum", "arm", "interval")
 CELL_NAMES = ("stratum", "arm", "start")  # the interval by its start
 
 
-def cell_rates(table: xr.Dataset, posterior: xr.Dataset) -> NDArray[np.float64]:
+def cell_rates(table: xr.Dataset, posterior: xr.Dataset) -> Array:
     """Return the hazard of every cell of a table in every draw.
 
     Parameters
@@ -63,12 +66,39 @@ def row_log_likelihood(table: xr.Dataset, posterior: xr.Dataset) -> xr.DataArray
     DataArray
         Dimensions ``(chain, draw, row)``; ``stratum``, ``arm`` and ``start`` say which cell a row is.
     """
+    deaths, exposure, at_risk = _cells(table)
+    rates = cell_rates(table, posterior)
+    kernel = (deaths * np.log(rates) - exposure * rates)[..., at_risk]
+    draws = {name: posterior[name] for name in ("chain", "draw") if name in posterior.coords}
+    return xr.DataArray(kernel, dims=("chain", "draw", "row"), coords=_rows(table, at_risk) | draws)
+
+
+def row_constant(table: xr.Dataset) -> xr.DataArray:
+    """Return what makes a row's log likelihood the log probability of its deaths: ``d log(e) - log(d!)``.
+
+    Parameters
+    ----------
+    table
+        See `cell_rates`.
+
+    Returns
+    -------
+    DataArray
+        Dimension ``row``, as in `row_log_likelihood`.
+    """
+    deaths, exposure, at_risk = _cells(table)
+    constant = xlogy(deaths, exposure) - gammaln(deaths + 1)
+    return xr.DataArray(constant[at_risk], dims="row", coords=_rows(table, at_risk))
+
+
+def _cells(table: xr.Dataset) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Return deaths, person-time and whether there is any, by stratum, arm and interval."""
     chosen = table.isel(imputation=0).transpose(*CELL, ...)
     deaths, exposure = chosen.deaths.to_numpy(), chosen.exposure.to_numpy()
-    rates = cell_rates(table, posterior)
-    kernel = deaths * np.log(rates) - exposure * rates
-    at_risk = exposure > 0
-    places = (table[name].to_numpy()[index] for name, index in zip(CELL_NAMES, np.nonzero(at_risk), strict=True))
-    coords = {name: ("row", place) for name, place in zip(CELL_NAMES, places, strict=True)}
-    draws = {name: posterior[name] for name in ("chain", "draw") if name in posterior.coords}
-    return xr.DataArray(kernel[..., at_risk], dims=("chain", "draw", "row"), coords=coords | draws)
+    return deaths, exposure, exposure > 0
+
+
+def _rows(table: xr.Dataset, at_risk: NDArray[np.bool_]) -> dict[str, tuple[str, NDArray[np.generic]]]:
+    """Return the coordinates that say which cell a row is."""
+    places = zip(CELL_NAMES, np.nonzero(at_risk), strict=True)
+    return {name: ("row", table[name].to_numpy()[index]) for name, index in places}

@@ -16,7 +16,7 @@ from ..data.reconstruction import Reconstruction
 from ..data.writing import write_csv
 from .options import Options
 from .reanalysis import Reanalysis
-from .storage import RECORD, RUN, read_csv, read_run, write, write_json, write_table
+from .storage import RECORD, RUN, csv_name, read_csv, read_run, write, write_json, write_table
 from .versions import input_hashes, record_hash, run_facts
 
 _FIT: Final = ("model", "shrinkage", "prior", "partition")
@@ -29,6 +29,9 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "homogeneity": ("trial",),
     "binary": ("trial",),
     "conflict": _FIT,
+    "checks": _FIT,
+    "model_comparison": ("trial",),  # of models that one run fitted to one table
+    "prior_predictive": _FIT,
     "diagnostics": _FIT,  # a fit's diagnostics belong together: it may have had more imputations before
 }
 
@@ -87,7 +90,7 @@ def merge(reanalysis: Reanalysis, directory: Path) -> None:
     """
     check_same_record(directory, reanalysis.record)
     frames: dict[str, Any] = {
-        name: merged(_present(directory / f"{name}.csv"), getattr(reanalysis, name), keys)
+        name: merged(_present(directory / csv_name(name)), getattr(reanalysis, name), keys)
         for name, keys in KEYS.items()
     }
     run = _merged_run(directory / RUN, reanalysis.run, [fit.name for fit in reanalysis.fits])

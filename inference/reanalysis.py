@@ -30,6 +30,7 @@ from .credibility import credibility, homogeneity, trials_without_heterogeneity
 from .fitting import Fit, Result, Task, fit_tasks
 from .imbalance import adjusting, imbalance_rows
 from .imputations import Imputations
+from .judging import judged
 from .options import Options
 from .tasks import (
     MODELS,
@@ -70,7 +71,7 @@ class Reanalysis:
         Tables with the columns of the files of the same names.
     run
         Versions, options, hashes and notes: the contents of ``run.json``.
-    imbalance, credibility, homogeneity, binary, conflict
+    imbalance, credibility, homogeneity, binary, conflict, checks, model_comparison, prior_predictive
         Tables with the columns of the files of the same names; without rows where there is nothing to say.
     """
 
@@ -88,6 +89,9 @@ class Reanalysis:
     homogeneity: pd.DataFrame = field(default_factory=partial(columns.empty, columns.HOMOGENEITY))
     binary: pd.DataFrame = field(default_factory=partial(columns.empty, columns.BINARY))
     conflict: pd.DataFrame = field(default_factory=partial(columns.empty, columns.CONFLICT))
+    checks: pd.DataFrame = field(default_factory=partial(columns.empty, columns.CHECKS))
+    model_comparison: pd.DataFrame = field(default_factory=partial(columns.empty, columns.MODEL_COMPARISON))
+    prior_predictive: pd.DataFrame = field(default_factory=partial(columns.empty, columns.PRIOR_PREDICTIVE))
 
     @property
     def table(self) -> xr.Dataset | None:
@@ -373,6 +377,7 @@ def _collected(
     notes: Notes,
 ) -> Reanalysis:
     constants = {"trial": record.id, "source": record.source}
+    fits = tuple(result.fit for result in results)
     estimates = pd.DataFrame([row for result in results for row in result.estimates(options)])
     estimates["endpoint"] = estimates["endpoint"].replace("", record.endpoint)
     diagnostics = pd.concat([result.diagnostic_rows() for result in results])
@@ -394,7 +399,7 @@ def _collected(
     return Reanalysis(
         record,
         tables,
-        tuple(result.fit for result in results),
+        fits,
         arranged(estimates, columns.ESTIMATES, **constants),
         arranged(compared, columns.COMPARISON, trial=record.id),
         arranged(diagnostics, columns.DIAGNOSTICS, trial=record.id),
@@ -404,7 +409,8 @@ def _collected(
         arranged(_imbalance(record, results, options), columns.IMBALANCE, trial=record.id),
         *_credibility(record, tables, arranged(estimates, columns.ESTIMATES, **constants), options),
         arranged(_fisher(record, results), columns.BINARY, trial=record.id),
-        arranged(conflict_rows(record, [result.fit for result in results]), columns.CONFLICT, trial=record.id),
+        arranged(conflict_rows(record, fits), columns.CONFLICT, trial=record.id),
+        **judged(record, fits, sources, landmarks, options, notes.add),
     )
 
 

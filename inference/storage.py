@@ -36,6 +36,9 @@ TABLES = (
     "homogeneity",
     "binary",
     "conflict",
+    "checks",
+    "model_comparison",
+    "prior_predictive",
 )
 RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table", "posterior"
 ENGINE: Final = "netcdf4"
@@ -128,7 +131,7 @@ def write(reanalysis: Reanalysis, directory: Path) -> None:
         Where; files of the same names are replaced.
     """
     for name in TABLES:
-        write_csv(getattr(reanalysis, name), directory / f"{name}.csv")
+        write_csv(getattr(reanalysis, name), directory / csv_name(name))
     (directory / POSTERIOR).mkdir(exist_ok=True)
     for fit in reanalysis.fits:
         _described(fit).to_netcdf(directory / POSTERIOR / f"{fit.name}.nc", engine=ENGINE)
@@ -137,6 +140,11 @@ def write(reanalysis: Reanalysis, directory: Path) -> None:
     record = reanalysis.record.model_dump(mode="json", by_alias=True)
     write_json(record, directory / RECORD)
     write_json(reanalysis.run, directory / RUN)
+
+
+def csv_name(table: str) -> str:
+    """Return the file of one of `TABLES`, such as ``model-comparison.csv``."""
+    return f"{table.replace('_', '-')}.csv"
 
 
 def table_name(partition: str) -> str:
@@ -210,7 +218,7 @@ def load(directory: str | Path) -> Reanalysis:
         record,
         _read_tables(folder),
         tuple(_read_fit(path) for path in posteriors),
-        **{name: read_csv(folder / f"{name}.csv") for name in TABLES},
+        **{name: read_csv(folder / csv_name(name)) for name in TABLES},
         run=read_run(folder / RUN),
     )
 

@@ -25,7 +25,7 @@ def direction(record: Record) -> Iterator[Finding]:
         if row.ci and row.standard_error and medians:
             evidence = f"medians {medians[1]:g} and {medians[0]:g}"
             yield _direction(row, evidence, medians[0] / medians[1], MEDIAN_ERRORS * row.standard_error)
-        for time, arms in _landmarks(record, row.where).items():
+        for time, arms in both_arms(record, row.where).items():
             spread = _spread(row, arms)
             if spread:
                 control, treatment = arms["control"].estimate, arms["treatment"].estimate
@@ -56,8 +56,16 @@ def _medians(record: Record, where: Subgroup) -> tuple[float, float] | None:
     return (found["control"], found["treatment"]) if len(found) == 2 else None
 
 
-def _landmarks(record: Record, where: Subgroup) -> dict[float, dict[str, Survival]]:
-    """Return the landmarks that are printed for both arms, by time and arm."""
+def both_arms(record: Record, where: Subgroup) -> dict[float, dict[str, Survival]]:
+    """Return the landmarks that are printed for both arms, by time and arm; those at 0 or 1 are left out.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    where
+        Whom they are about.
+    """
     found: dict[float, dict[str, Survival]] = {}
     for item in record.survival:
         if item.use and item.where == where:
@@ -142,7 +150,7 @@ def _survival_error(item: Survival, transform: Transform) -> float | None:
 def landmark_hazard_ratio(record: Record) -> Iterator[Finding]:
     """8. The hazard ratio that landmarks imply agrees with the reported one (proportional hazards)."""
     for row in record.hazard_ratio:
-        for time, arms in _landmarks(record, row.where).items():
+        for time, arms in both_arms(record, row.where).items():
             spread = _spread(row, arms)
             if row.use and spread:
                 yield _landmark_ratio(row, time, arms, spread)

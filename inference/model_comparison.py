@@ -1,0 +1,155 @@
+"""Models of one table compared by how well they predict a row of it that they have not seen.
+
+A row is a cell of the survival table on the model's intervals (`likelihood`), the unit that is left out; models are
+compared on one table and one grid only. The expected log predictive density is estimated by Pareto-smoothed
+importance sampling, and is unreliable where the shape k-hat of any row's weights exceeds min(1 - 1/log10 S, 0.7)
+for S draws: a row that weighs as much as that would have to be left out in earnest.
+
+Of a table that was rebuilt from published numbers this says nothing: its rows were made by a model and not observed.
+There the posterior of the scale on which the log hazard ratio changes is reported beside its prior
+(`prior_predictive`), and what is printed is checked against what the models predict (`checks`).
+
+Source: Vehtari, Gelman and Gabry 2017, Stat Comput 27:1413; Yao et al. 2018, Bayesian Anal 13:917 (stacking weights).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from ..data.table import regroup
+from . import columns
+from .fitting import Fit
+from .imputations import Imputations
+from .likelihood import row_constant, row_log_likelihood
+
+REBUILT = (
+    "models are not compared by cross-validation, as rows of a table rebuilt from published numbers are no "
+    "observations: see checks.csv, and the scale of non-proportionality in prior-predictive.csv"
+)
+
+
+def model_comparison(trial: str, fits: Sequence[Fit], sources: Mapping[str, Imputations]) -> pd.DataFrame:
+    """Compare the models that were fitted to one table, where that was not rebuilt.
+
+    Parameters
+    ----------
+    trial
+        Its id.
+    fits
+        Posteriors under one prior; those without a survival table are left out.
+    sources
+        Tables by partition.
+
+    Returns
+    -------
+    DataFrame
+        The columns of ``model-comparison.csv``, best first within a partition: ``elpd`` and its standard error,
+        the difference to the best (0 or below) and its standard error, the effective number of ``parameters``, the
+        stacking ``weight``, and of Pareto's k-hat the ``worst_k``, the limit ``good_k`` and how many ``rows`` exceed
+        it (``bad_rows``). Without rows where there is nothing to compare.
+    """
+    found = [_compared(alike, sources[alike[0].partition].tables) for alike in comparable(fits, sources)]
+    frame = pd.concat(found, ignore_index=True) if found else columns.empty(columns.MODEL_COMPARISON)
+    return columns.arranged(frame, columns.MODEL_COMPARISON, trial=trial)
+
+
+def comparable(
+    fits: Sequence[Fit], sources: Mapping[str, Imputations], *, imputed: bool = False
+) -> Iterator[list[Fit]]:
+    """Yield the posteriors that belong to one table on one grid, where there are several.
+
+    Parameters
+    ----------
+    fits, sources
+        See `model_comparison`.
+    imputed
+        Whether of tables that were rebuilt, or of known ones.
+    """
+    for partition, source in sources.items():
+        own = [fit for fit in fits if fit.partition == partition and "alpha" in fit.tree["posterior"]]
+        alike = [fit for fit in own if fit.edges == own[0].edges]
+        if len(alike) > 1 and source.imputed == imputed:
+            yield alike
+
+
+def _compared(fits: list[Fit], table: xr.Dataset) -> pd.DataFrame:
+    """Return one table's models, best first."""
+    from arviz_stats import compare
+
+    left_out = {fit.name: leave_one_row_out(fit, table) for fit in fits}
+    ranked = compare(left_out, method="stacking", round_to="none")
+    by_name = {fit.name: fit for fit in fits}
+    return pd.DataFrame(
+        [
+            {name: getattr(by_name[key], name) for name in ("partition", "model", "shrinkage")}
+            | {"prior": by_name[key].prior.name, "rank": row["rank"] + 1}
+            | {"elpd": row["elpd"], "elpd_se": row["se"], "difference": row["elpd_diff"], "difference_se": row["dse"]}
+            | {"parameters": row["p"], "weight": row["weight"]}
+            | _reliability(left_out[key])
+            for key, row in ranked.iterrows()
+        ]
+    )
+
+
+def _reliability(left_out: Any) -> dict[str, object]:
+    k_hat = left_out.pareto_k.to_numpy()
+    bad = int((k_hat > left_out.good_k).sum())
+    return {"rows": k_hat.size, "worst_k": k_hat.max(), "good_k": left_out.good_k, "bad_rows": bad}
+
+
+def leave_one_row_out(fit: Fit, table: xr.Dataset) -> Any:
+    """Return ArviZ's `ELPDData` of a model, a row of the table left out at a time.
+
+    Parameters
+    ----------
+    fit
+        A posterior of one imputation.
+    table
+        The survival table by month that it was fitted to.
+    """
+    posterior = fit.posterior.isel(imputation=0, drop=True)
+    rows = regroup(table, fit.edges)
+    return elpd_of(posterior, row_log_likelihood(rows, posterior) + row_constant(rows))
+
+
+def elpd_of(posterior: xr.Dataset, log_likelihood: xr.DataArray) -> Any:
+    """Return ArviZ's PSIS-LOO `ELPDData`, pointwise; whether it can be relied upon is the caller's to say.
+
+    Parameters
+    ----------
+    posterior
+        Draws, of which ArviZ takes the sampler's efficiency.
+    log_likelihood
+        Dimensions ``(chain, draw, row)``.
+    """
+    from arviz_stats import loo
+
+    bare = log_likelihood.drop_vars([name for name in log_likelihood.coords if name not in ("chain", "draw")])
+    groups = {"posterior": posterior, "log_likelihood": xr.Dataset({"rows": bare})}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Estimated shape parameter")  # reported as `bad_rows`
+        return loo(xr.DataTree.from_dict(groups), pointwise=True)
+
+
+def notes_on(compared: pd.DataFrame, rebuilt: bool) -> Iterator[str]:
+    """Yield what a reader must know: why models were not compared, and which comparison cannot be relied upon.
+
+    Parameters
+    ----------
+    compared
+        From `model_comparison`.
+    rebuilt
+        Whether there are models of a rebuilt table that would have been compared.
+    """
+    if rebuilt:
+        yield REBUILT
+    for partition, rows in compared[compared["bad_rows"].gt(0)].groupby("partition", sort=False):
+        names = (rows["model"] + " " + rows["shrinkage"]).str.strip()
+        counts = names + " " + rows["bad_rows"].astype(str) + " of " + rows["rows"].astype(str)
+        about = f" by {partition!s}" if partition else ""
+        yield f"comparison of models{about} is unreliable: Pareto k-hat is too high for rows of {', '.join(counts)}"
