@@ -21,11 +21,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..data import Record
+from ..data import OVERALL, Record, Subgroup
+from ..data.subgroup import parse_key
 from . import columns
 from .fitting import Fit
 from .imputations import Imputations
 from .replication import REPLICATES, replicates
+from .standardised import partition_subgroups
 from .statistics import Statistic, patient_statistics, printed_statistics
 
 Array = NDArray[np.float64]
@@ -99,12 +101,20 @@ def _checked(
     stacks = [
         np.stack([one.of(table) for one in statistics]) for table in replicates(fit, source.tables, number, seed)
     ]
-    labels = {row.where: row.label for row in record.hazard_ratio if row.label}
+    labels = _labels(record, fit.partition, source)
     identity = {name: getattr(fit, name) for name in ("model", "shrinkage", "partition")} | {"prior": fit.prior.name}
     return [
-        identity | {"label": labels.get(one.subgroup, str(one.subgroup))} | _row(one, values)
+        identity | {"label": labels.get(one.subgroup, one.subgroup.key)} | _row(one, values)
         for one, values in zip(statistics, np.concatenate(stacks, axis=1), strict=True)
     ]
+
+
+def _labels(record: Record, partition: str, source: Imputations) -> dict[Subgroup, str]:
+    """Return what people call the subgroups."""
+    if not partition:
+        return {OVERALL: "All patients"}
+    strata = [parse_key(str(key)) for key in source.tables.stratum.to_numpy()]
+    return {one.subgroup: one.label for one in partition_subgroups(record, partition, strata)}
 
 
 def _row(statistic: Statistic, values: Array) -> dict[str, object]:

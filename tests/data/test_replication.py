@@ -7,7 +7,8 @@ from lifelines.datasets import load_gbsg2
 
 from secondlook.data import cohort as measure
 from secondlook.data.cohort import MONTHS
-from secondlook.data.patients import check_patients, patient_table
+from secondlook.data.patient_table import patient_table
+from secondlook.data.patients import check_patients
 from secondlook.data.reading import parse_record
 from secondlook.data.replication import observed_table, replicated_table
 

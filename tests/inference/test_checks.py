@@ -9,7 +9,8 @@ from scipy.stats import binom
 
 from secondlook.data import load_record
 from secondlook.data.cohort import MONTHS
-from secondlook.data.patients import check_patients, patient_table
+from secondlook.data.patient_table import patient_table
+from secondlook.data.patients import check_patients
 from secondlook.data.reading import parse_record
 from secondlook.data.reconstruction import reconstruct
 from secondlook.data.table import survival_table
