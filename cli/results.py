@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ..data.errors import input_error
 from ..inference import load
-from . import printing, summary
+from . import judging, printing, summary
 
 WIDTH_MM = 180.0
 
 
 def compare(directory: Path, /) -> None:
-    """Print published, Cox and posterior hazard ratios side by side.
+    """Print published, Cox and posterior hazard ratios side by side, and models by what they predict.
 
     Parameters
     ----------
@@ -21,6 +21,7 @@ def compare(directory: Path, /) -> None:
     """
     reanalysis = load(directory)
     summary.comparison(reanalysis.record, reanalysis.comparison)
+    judging.model_comparison(reanalysis.model_comparison)
 
 
 def plot(directory: Path, kind: str, /, *, width: float = WIDTH_MM) -> None:

@@ -13,7 +13,7 @@ from ..data import ARMS, Record
 from ..data.audit import VERDICTS
 from ..data.labels import within_text
 from ..models.imbalance import FORMS, estimate_label
-from . import subgroups
+from . import judging, subgroups
 from .printing import (
     EVERYBODY,
     files,
@@ -54,6 +54,8 @@ def reanalysis(result: Reanalysis, directory: Path) -> None:
     subgroups.effects(result)
     subgroups.credibility(result.record, result.credibility, result.homogeneity)
     _secondary(result)
+    judging.checks(result)
+    judging.model_comparison(result.model_comparison)
     _overall_comparison(result)
     _gate(result.diagnostics, len(result.fits))
     _audit_in_short(result.audit, result.record)
@@ -69,6 +71,7 @@ def fit(result: Reanalysis, directory: Path) -> None:
     _landmarks(result)
     subgroups.effects(result)
     _secondary(result)
+    judging.checks(result)
     _gate(result.diagnostics, len(result.fits))
     line()
     files([directory / "posterior" / f"{one.name}.nc" for one in result.fits])
@@ -370,6 +373,9 @@ _FILES = {
     "imbalance.csv": "what each prognostic factor's imbalance accounts for",
     "binary.csv": "secondary endpoints and Fisher's exact test",
     "conflict.csv": "posterior weight of the parts of mixture priors",
+    "checks.csv": "what trials like the models' print, beside what this one printed",
+    "model-comparison.csv": "models by how well they predict rows that are left out",
+    "prior-predictive.csv": "what the priors imply, beside the posteriors",
     "reconstruction.csv": "published numbers and what the rebuilt data make of them",
     "table.nc": "rebuilt deaths and person-time (netCDF), with one table more for each partition",
     "posterior": "posterior draws (ArviZ, netCDF)",

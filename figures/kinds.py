@@ -9,10 +9,12 @@ from matplotlib.figure import Figure
 
 from ..data.errors import input_error
 from ..inference import Reanalysis
+from .checks import checks, partition_checks
 from .diagnostics import diagnostics
 from .forest import forest, partition_forest
 from .hazard_ratio import hazard_ratio
 from .imbalance import imbalance
+from .prior_predictive import prior_predictive
 from .priors import priors
 from .shrinkage import shrinkage
 from .strata import partitions_of
@@ -30,6 +32,8 @@ KINDS: Mapping[str, Draw] = {
     "hazard-ratio": hazard_ratio,
     "priors": priors,
     "imbalance": imbalance,
+    "checks": checks,
+    "prior-predictive": prior_predictive,
     "diagnostics": diagnostics,
 }
 PARTITION_KINDS: Mapping[str, DrawPartition] = {
@@ -37,6 +41,7 @@ PARTITION_KINDS: Mapping[str, DrawPartition] = {
     "shrinkage": shrinkage,
     "survival": strata_survival,
     "threshold": threshold,
+    "checks": partition_checks,
 }
 NARROWEST, WIDEST = 80.0, 400.0
 DPI = 200

@@ -62,6 +62,9 @@ def test_reanalyse_calls_the_library_once_and_writes_everything(run, library):
         "homogeneity.csv",
         "binary.csv",
         "conflict.csv",
+        "checks.csv",
+        "model-comparison.csv",
+        "prior-predictive.csv",
     }
     assert written == tables | {"posterior", "figures", "run.json", "record.json"}
     assert [path.name for path in Path("results").iterdir()] == ["mf07-01"]  # nothing is left over

@@ -11,7 +11,7 @@ import xarray as xr
 from secondlook import inference
 from secondlook.data import InputError
 from secondlook.inference import storage
-from secondlook.inference.storage import TABLES, check_replaceable, replacing
+from secondlook.inference.storage import TABLES, check_replaceable, csv_name, replacing
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_saving_twice_gives_the_same_files(saved, tmp_path):
     inference.load(saved).save(tmp_path / "again")
     again = tmp_path / "again"
     assert set(listing(again)) == set(listing(saved))
-    for name in (*(f"{table}.csv" for table in TABLES), "run.json", "record.json"):
+    for name in (*map(csv_name, TABLES), "run.json", "record.json"):
         assert (again / name).read_bytes() == (saved / name).read_bytes()
 
 

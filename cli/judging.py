@@ -1,0 +1,88 @@
+"""What a reanalysis says about its own models, as text: predictive checks, and which model predicts better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..inference.checks import IN_TAIL
+from ..inference.prior_predictive import STEP_SD
+from . import subgroups
+from .printing import heading, paragraph, rows_of, table, with_interval
+
+if TYPE_CHECKING:
+    from ..inference import Reanalysis
+
+CHANGE = "landmark hazard ratio, "  # with the times
+MOST_NAMED = 6
+
+
+def checks(result: Reanalysis) -> None:
+    """Print which of the paper's numbers lie in the tails of what the models predict."""
+    rows = result.checks
+    if rows.empty:
+        return
+    heading(f"Predictive checks: {int(rows['replicates'].max())} trials simulated from each posterior")
+    paragraph(_in_tails(rows))
+    for row in rows_of(rows[rows["item"].str.startswith(CHANGE) & rows["partition"].eq("")]):
+        predicted = with_interval(row["median"], row["lower"], row["upper"])
+        times = str(row["item"]).removeprefix(CHANGE)
+        tail = f"two-sided probability {row['tail_probability']:.2f}"
+        paragraph(f"Hazard ratios from survival, {times}: {row['value']:.2f}; {row['model']} {predicted}, {tail}.")
+    _step_sd(result.prior_predictive)
+
+
+def _in_tails(rows: pd.DataFrame) -> str:
+    """Return what lies in the tails, else the number that comes nearest."""
+    numbers = len(rows.drop_duplicates(["subgroup", "item", "arm", "time"]))
+    models = ", ".join(dict.fromkeys(map(_model, rows_of(rows))))
+    found = rows[rows["tail_probability"].lt(IN_TAIL)].sort_values("tail_probability", kind="stable")
+    if found.empty:
+        nearest = _named(rows.iloc[int(rows["tail_probability"].argmin())])
+        return f"None of {numbers} numbers lies in the tails (below {IN_TAIL:g}) of {models}; nearest: {nearest}."
+    named = [_named(row) for row in rows_of(found.head(MOST_NAMED))]
+    more = [f"{len(found) - MOST_NAMED} more in checks.csv"] if len(found) > MOST_NAMED else []
+    return f"Of {numbers} numbers, in the tails (below {IN_TAIL:g}): {'; '.join([*named, *more])}."
+
+
+def _model(row: pd.Series) -> str:
+    return f"{row['model']}, no pooling" if row["shrinkage"] == subgroups.RAW else str(row["model"])
+
+
+def _named(row: pd.Series) -> str:
+    """Return a number with its tail probability and model, such as ``Triple-negative median control 18 (...)``."""
+    at = "" if pd.isna(row["time"]) else f"at {row['time']:g}"
+    value = row["printed"] or f"{row['value']:.3g}"
+    what = " ".join(part for part in (row["label"], row["item"], row["arm"], at, value) if part)
+    return f"{what} ({row['tail_probability']:.3f}, {_model(row)})"
+
+
+def _step_sd(rows: pd.DataFrame) -> None:
+    """Print how far the log hazard ratio may change in a year, before and after the data."""
+    for row in rows_of(rows[rows["estimand"].eq(STEP_SD)]):
+        before, after = (
+            with_interval(*(row[f"{side}_{name}"] for name in ("median", "lower", "upper")))
+            for side in ("prior", "posterior")
+        )
+        paragraph(f"SD of a year's step of the log hazard ratio: {after}; its prior {before}.")
+
+
+def model_comparison(rows: pd.DataFrame) -> None:
+    """Print models of one table by what they predict of rows that are left out; nothing where none are compared."""
+    for partition, own in rows.groupby("partition", sort=False):
+        about = f" by {partition!s}" if partition else ""
+        heading(f"Models{about} by leave-one-row-out prediction ({int(own['rows'].iloc[0])} rows; PSIS-LOO)")
+        columns = ("Model", "elpd", "Difference", "SE", "Parameters", "Weight", "Worst k-hat")
+        table(columns, _compared(own), right=columns[1:])
+        if own["bad_rows"].gt(0).any():
+            paragraph("* k-hat above its limit in some rows: such an estimate is unreliable.")
+
+
+def _compared(rows: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    for row in rows_of(rows):
+        numbers = (f"{row[name]:.1f}" for name in ("elpd", "difference", "difference_se", "parameters"))
+        star = "*" if row["bad_rows"] else ""
+        name = " ".join(part for part in (row["model"], row["shrinkage"]) if part)
+        yield name, *numbers, f"{row['weight']:.2f}", f"{row['worst_k']:.2f}{star}"
