@@ -42,7 +42,10 @@ COMMANDS = {
     "audit": ("auditing:audit", "Check whether a paper's numbers can be right."),
     "reconstruct": ("rebuilding:reconstruct", "Rebuild survival data from published numbers."),
     "fit": ("reanalysing:fit", "Fit one model under one prior, into a directory of results."),
-    "compare": ("results:compare", "Print published, Cox and posterior hazard ratios side by side."),
+    "compare": (
+        "results:compare",
+        "Print published, Cox and posterior hazard ratios side by side.",
+    ),
     "plot": ("results:plot", "Draw figures from saved results, as PNG and SVG."),
     "trials": ("records:trials", "List the built-in trials."),
     "show": ("records:show", "Print everything that a trial's record holds."),

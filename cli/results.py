@@ -12,7 +12,9 @@ WIDTH_MM = 180.0
 
 
 def compare(directory: Path, /) -> None:
-    """Print published, Cox and posterior hazard ratios side by side, and models by what they predict.
+    """Print published, Cox and posterior hazard ratios side by side.
+
+    Of known patients also the models, by how well each predicts rows of their table that it has not seen.
 
     Parameters
     ----------
@@ -34,8 +36,9 @@ def plot(directory: Path, kind: str, /, *, width: float = WIDTH_MM) -> None:
     directory
         Directory that 'reanalyse' or 'fit' wrote.
     kind
-        forest, survival, shrinkage, threshold, hazard-ratio, priors, imbalance or diagnostics; or all. The first four
-        also come by partition of the patients: one of them alone is named with it, as in forest-age.
+        forest, survival, shrinkage, threshold, checks, hazard-ratio, priors, prior-predictive, imbalance or
+        diagnostics; or all. The first five also come by partition of the patients: one of them alone is named with
+        it, as in forest-age.
     width
         Printed width in millimetres.
     """

@@ -8,9 +8,12 @@ import xarray as xr
 from secondlook import figures
 from secondlook.data.reading import parse_record
 from secondlook.data.table import survival_table
-from secondlook.inference import Reanalysis
+from secondlook.inference import Options, Reanalysis
+from secondlook.inference.checks import predictive_checks
 from secondlook.inference.columns import COMPARISON, DIAGNOSTICS, ESTIMATES, IMBALANCE
 from secondlook.inference.fitting import Fit
+from secondlook.inference.imputations import Imputations
+from secondlook.inference.prior_predictive import prior_predictive
 from secondlook.models.imbalance import FORMS, estimate_label
 from secondlook.models.priors import Prior
 
@@ -207,7 +210,21 @@ def made(fits=None, record=None, table=True) -> Reanalysis:
         reconstruction=pd.DataFrame(),
         run={"resolved": {"priors": {name: str(prior) for name, prior in PRIORS.items()}}, "notes": []},
         imbalance=imbalance_terms() if len(adjusted) else imbalance_terms()[:0],
+        **judged(fits, table),
     )
+
+
+def judged(fits, table) -> dict[str, pd.DataFrame]:
+    """Predictive checks of the made-up table, and what the priors imply."""
+    record = parse_record(raw_record())
+    curves = [one for one in fits if one.model != "effects"]
+    if not table:
+        return {}
+    sources = {"": Imputations(made_table())}
+    return {
+        "checks": predictive_checks(record, curves, sources, (24.0, 36.0), number=100),
+        "prior_predictive": prior_predictive("made-up", curves, sources, Options()),
+    }
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,10 @@ from secondlook.data.subgroup import parse_key
 from secondlook.data.table import regroup, survival_table
 from secondlook.figures.forest import forest_rows
 from secondlook.figures.strata import information, subgroup_rows
+from secondlook.inference.checks import predictive_checks
 from secondlook.inference.columns import COMPARISON, ESTIMATES
 from secondlook.inference.fitting import Fit
+from secondlook.inference.imputations import Imputations
 from secondlook.inference.standardised import partition_subgroups, standardised_quantities
 from secondlook.models.subgroups import log_time
 
@@ -90,6 +92,7 @@ def by_strata(reanalysis):
         tables={**reanalysis.tables, "er": table},
         estimates=pd.concat([reanalysis.estimates, estimates]),
         comparison=pd.concat([reanalysis.comparison, pd.DataFrame(compared).reindex(columns=COMPARISON)]),
+        checks=predictive_checks(record, fits, {"er": Imputations(table)}, (), number=60),
     )
 
 
@@ -124,6 +127,19 @@ def test_every_figure_by_partition_is_written(by_strata, tmp_path, width):
         paths = figures.write_figures(by_strata, tmp_path, width, f"{kind}-er")
         assert [path.name for path in paths] == [f"{kind}-er.png", f"{kind}-er.svg"]
         assert all(path.stat().st_size > 5_000 for path in paths)
+
+
+def test_checks_of_subgroups_are_drawn_in_both_forms(by_strata):
+    (axes,) = (
+        axes
+        for axes in figures.draw(by_strata, "checks-er").axes
+        if axes.get_title(loc="left").startswith("Hazard ratio")
+    )
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ER(+)", "ER(-)"]
+    rows = by_strata.checks[by_strata.checks["item"].eq("hazard_ratio")]
+    assert list(rows["label"]) == ["ER(+)", "ER(-)"] * 2
+    intervals = [list(line.get_xdata()) for line in axes.get_lines()]
+    assert all([row.lower, row.upper] in intervals for row in rows.itertuples())
 
 
 def test_threshold_curves_pass_through_the_reported_probabilities(by_strata):

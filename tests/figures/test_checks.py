@@ -1,0 +1,62 @@
+"""Predictive checks and priors: what is drawn is what the tables hold."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from secondlook import figures
+from secondlook.figures.checks import panels
+from secondlook.figures.style import BLUE, ORANGE
+
+
+def drawn_of(axes, gid):
+    return [line for line in axes.get_lines() if line.get_gid() == gid]
+
+
+def test_every_number_is_drawn_once_with_its_interval_under_both_models(reanalysis, drawn):
+    rows = reanalysis.checks
+    rows = rows[rows["prior"].eq("weak")]
+    (axes,) = (axes for axes in drawn["checks"].axes if axes.get_title(loc="left") == "Hazard ratio (log scale)")
+    ratio = rows[rows["item"].eq("hazard_ratio")].set_index("model")
+    places = [label.get_text() for label in axes.get_yticklabels()]
+    assert places == ["Cox", "From survival, 24", "From survival, 36", "From survival, 36 over 24"]
+    printed = [line.get_xdata()[0] for line in drawn_of(axes, "printed") if line.get_ydata()[0] == 0]
+    assert printed == pytest.approx([ratio["value"].iloc[0]] * 2)
+    for model, colour in (("piecewise", ORANGE), ("nonproportional", BLUE)):
+        lines = [list(line.get_xdata()) for line in axes.get_lines() if line.get_color() == colour]
+        assert [ratio.loc[model, "lower"], ratio.loc[model, "upper"]] in lines
+
+
+def test_limits_of_intervals_are_left_out_and_kinds_keep_apart(reanalysis):
+    rows = pd.concat([reanalysis.checks, reanalysis.checks.assign(item="survival lower")])
+    shown = rows[~rows["item"].str.endswith(" lower") & rows["prior"].eq("weak")]
+    found = {panel.title: set(panel.rows["item"]) for panel in panels(reanalysis, shown, "")}
+    assert found["p-value (log scale)"] == {"hazard_ratio p", "survival p"}
+    assert found["Survival (%), time in months"] == {"survival", "survival difference"}
+    assert set.union(*found.values()) == set(shown["item"])
+
+
+def test_an_infinite_limit_runs_off_the_axis(remade):
+    made = remade("piecewise")
+    made.checks.loc[made.checks["item"].eq("median"), ["q75", "upper"]] = np.inf
+    figure = figures.draw(made, "checks")
+    (axes,) = (axes for axes in figure.axes if axes.get_title(loc="left").startswith("Median survival"))
+    furthest = max(max(line.get_xdata()) for line in axes.get_lines())
+    assert furthest > axes.get_xlim()[1]
+    assert np.isfinite(axes.get_xlim()).all()
+
+
+def test_priors_and_posteriors_are_those_of_the_table(reanalysis, drawn):
+    rows = reanalysis.prior_predictive
+    figure = drawn["prior-predictive"]
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[:2] == ["Survival, ST", "Survival, LRT"]
+    free = rows[rows["model"].eq("nonproportional") & rows["estimand"].eq("survival_control")]
+    middle = next(line for line in figure.axes[0].get_lines() if line.get_linewidth() == 1.5)
+    kept = free[free["time"].le(30)]
+    np.testing.assert_allclose(middle.get_ydata()[1 : 1 + len(kept)], kept["posterior_median"])
+    assert middle.get_ydata()[0] == 1
+    assert [label.get_text() for label in figure.axes[3].get_yticklabels()] == ["weak", "sceptical"]
+    step = rows[rows["estimand"].eq("hazard_ratio_step_sd")].iloc[0]
+    (note,) = (text.get_text() for text in figure.axes[2].texts)
+    assert f"prior {step['prior_median']:.2f}" in note and f"posterior {step['posterior_median']:.2f}" in note
