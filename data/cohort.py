@@ -24,7 +24,7 @@ from scipy.special import ndtri
 Array = NDArray[np.float64]
 MONTHS = {"days": 30.4375, "weeks": 30.4375 / 7, "months": 1.0, "years": 1 / 12}  # a month, in each unit
 Transform = Literal["plain", "log", "log-log"]
-MOST_NEWTON_STEPS, NEWTON_TOLERANCE = 8, 1e-10
+MOST_NEWTON_STEPS, NEWTON_TOLERANCE = 8, 1e-8  # of the last step, whose error is of the order of its square
 TRANSFORMS: tuple[Transform, ...] = ("log-log", "log", "plain")
 
 
@@ -234,8 +234,11 @@ def median_follow_up_of_survivors(cohort: Cohort) -> Array:
 
 def number_at_risk(cohort: Cohort, time: float) -> Array:
     """Return the patients at risk at ``time``."""
-    fall = cohort.log_fall / np.diff(cohort.edges)
-    return cohort.patients * np.exp(-fall @ time_within(cohort.edges, time))
+    interval = min(max(int(np.searchsorted(cohort.edges, time)) - 1, 0), len(cohort.edges) - 2)
+    left, right = cohort.edges[interval : interval + 2]
+    part = (min(time, right) - left) / (right - left)
+    start, stop = cohort.at_risk[..., interval], cohort.at_risk[..., interval + 1]
+    return np.asarray(start * (stop / start) ** part)
 
 
 def share_followed_up_to(cohort: Cohort, time: float) -> Array:

@@ -310,7 +310,9 @@ def tables_of(record: Record, partitions: Sequence[str], options: Options, notes
         about = f"{record.id} by {partition}" if partition else record.id
         notes.progress(f"rebuilding survival of {about} from published numbers")
         try:
-            made = reconstruct(record, partition, imputations=1, seed=options.seed, horizon=options.horizon)
+            made = reconstruct(
+                record, partition, imputations=options.imputations, seed=options.seed, horizon=options.horizon
+            )
         except InputError as error:
             notes.add(str(error))
             if not partition:

@@ -13,11 +13,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .. import cohort as measure
-from ..errors import input_error
+from ..errors import InputError, input_error
 from ..record import ARMS, ArmId, Record
 from ..subgroup import OVERALL
 from ..table import survival_table
-from .solver import Problem, Vector, solve
+from .solver import Indices, Problem, Vector, solve
 from .strata import Strata, check_partition, strata_of, whole
 from .targets import Target, targets_of, withhold
 from .unknowns import KNOT_MONTHS, RealisedTable, Unknowns
@@ -102,7 +102,7 @@ class Reconstruction:
     @cached_property
     def _tables(self) -> RealisedTable:
         """The realised tables of all draws."""
-        return replace(self.unknowns, patients=self.sizes).table(self.draws)
+        return self.unknowns.table(self.draws, self.sizes)
 
     @cached_property
     def table(self) -> xr.Dataset:
@@ -177,41 +177,45 @@ class Reconstruction:
         InputError
             When draws keep missing the printed numbers.
         """
-        drawn = [self._draw(imputation) for imputation in range(len(self.draws), number)]
-        return replace(
-            self,
-            draws=np.concatenate([self.draws, *(draw.unknowns[None] for draw in drawn)]),
-            sizes=np.concatenate([self.sizes, *(draw.sizes[None] for draw in drawn)]),
-            attempts=self.attempts + sum(draw.attempts for draw in drawn),
+        new = range(len(self.draws), number)
+        sources = {imputation: np.random.default_rng([self.seed, imputation]) for imputation in new}
+        found: dict[int, tuple[Vector, Vector]] = {}
+        attempts, rounds = self.attempts, 0
+        while missing := [imputation for imputation in new if imputation not in found]:
+            if rounds == MOST_ATTEMPTS:
+                raise self._impossible()
+            kept = self._attempt([sources[imputation] for imputation in missing])
+            found |= {imputation: draw for imputation, draw in zip(missing, kept, strict=True) if draw is not None}
+            attempts, rounds = attempts + len(missing), rounds + 1
+        draws, sizes = (
+            np.concatenate([before, *(found[imputation][part][None] for imputation in new)])
+            for part, before in enumerate((self.draws, self.sizes))
         )
+        return replace(self, draws=draws, sizes=sizes, attempts=attempts)
 
-    def _draw(self, imputation: int) -> _Draw:
-        """Randomise, then optimise, until every number is near enough."""
-        rng = np.random.default_rng([self.seed, imputation])
-        usual = np.array([target.half_width for target in self.targets if target.used])
-        sds = self.sds[[target.used for target in self.targets]]
-        near = usual + np.where(sds > usual, CONFLICT_SDS, 1.0) * sds
-        for attempt in range(1, MOST_ATTEMPTS + 1):
-            sizes = self.strata.draw(rng)
-            unknowns = replace(self.unknowns, patients=sizes)
-            problem = _problem(unknowns, self.targets, self.sds)
-            values = problem.values + rng.uniform(-1, 1, problem.values.size) * problem.half_widths
-            centre = rng.standard_normal(self.mode.size)
-            solution = solve(problem, values, centre, self.mode, DRAW_TOLERANCE)
-            if (np.abs(_exact(unknowns, self.targets, solution) - problem.values) <= near).all():
-                return _Draw(solution, sizes, attempt)
+    def _attempt(self, sources: Sequence[np.random.Generator]) -> list[tuple[Vector, Vector] | None]:
+        """Randomise, then optimise; return unknowns and sizes of each draw that comes near enough to every number."""
+        used = [target.used for target in self.targets]
+        half_widths = np.array([target.half_width for target in self.targets])[used]
+        printed, sds = np.array([target.value for target in self.targets])[used], self.sds[used]
+        sizes, values, centres = [], [], []
+        for rng in sources:
+            sizes.append(self.strata.draw(rng))
+            values.append(printed + rng.uniform(-1, 1, printed.size) * half_widths)
+            centres.append(rng.standard_normal(self.mode.size))
+        problem = _problem(self.unknowns, self.targets, self.sds, np.stack(sizes))
+        solutions = solve(problem, np.stack(values), np.stack(centres), self.mode, DRAW_TOLERANCE)
+        table = self.unknowns.table(solutions, np.stack(sizes))
+        exact = np.stack([target.functional(table) for target in self.targets if target.used], axis=-1)
+        near = half_widths + np.where(sds > half_widths, CONFLICT_SDS, 1.0) * sds
+        kept = (np.abs(exact - printed) <= near).all(axis=-1)
+        drawn = zip(solutions, sizes, kept, strict=True)
+        return [(unknowns, own) if keep else None for unknowns, own, keep in drawn]
+
+    def _impossible(self) -> InputError:
         contradictions = ", ".join(target.name for target in self.conflicts) or "none stands out"
         allowed = f"no table reproduces all printed numbers; contradicting the others: {contradictions}"
-        raise input_error(self.record.id, f"partitions.{self.strata.partition}".rstrip("."), None, allowed)
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """Unknowns and sizes of one imputation, and how many attempts they took."""
-
-    unknowns: Vector
-    sizes: Vector
-    attempts: int
+        return input_error(self.record.id, f"partitions.{self.strata.partition}".rstrip("."), None, allowed)
 
 
 def reconstruct(
@@ -265,8 +269,8 @@ def _mode(unknowns: Unknowns, targets: Sequence[Target]) -> tuple[Vector, Vector
     values = np.array([target.value for target in targets])
     sds, mode = half_widths / math.sqrt(3), np.zeros(unknowns.size)
     for _ in range(MOST_ROUNDS):
-        problem = _problem(unknowns, targets, sds)
-        mode = solve(problem, problem.values, np.zeros(unknowns.size), mode, MODE_TOLERANCE)
+        problem = _problem(unknowns, targets, sds, unknowns.patients[None])
+        (mode,) = solve(problem, problem.values[None], np.zeros((1, unknowns.size)), mode, MODE_TOLERANCE)
         table = unknowns.table(mode)
         off = np.abs(np.array([target.functional(table) for target in targets]) - values)
         conflict = used & (off > half_widths) & (sds < half_widths)
@@ -276,16 +280,17 @@ def _mode(unknowns: Unknowns, targets: Sequence[Target]) -> tuple[Vector, Vector
     return mode, sds
 
 
-def _problem(unknowns: Unknowns, targets: Sequence[Target], sds: Vector) -> Problem:
+def _problem(unknowns: Unknowns, targets: Sequence[Target], sds: Vector, sizes: Vector) -> Problem:
+    """Return the problem of some draws, whose sizes have shape ``(draws, C, 2)``."""
     used = [target for target in targets if target.used]
 
-    def functionals(values: Vector) -> Vector:
-        table = unknowns.table(values)
+    def functionals(values: Vector, draws: Indices) -> Vector:
+        table = unknowns.table(values, sizes[draws])
         return np.stack([(target.smooth or target.functional)(table) for target in used], axis=-1)
 
-    def jacobian(values: Vector) -> Vector:
-        table = unknowns.table(values)
-        return unknowns.jacobian(values, table, [target.slope(table) for target in used])
+    def jacobian(values: Vector, draw: int) -> Vector:
+        table = unknowns.table(values, sizes[draw])
+        return unknowns.jacobian(values, table, [target.slope(table) for target in used], sizes[draw])
 
     return Problem(
         functionals,
@@ -294,11 +299,6 @@ def _problem(unknowns: Unknowns, targets: Sequence[Target], sds: Vector) -> Prob
         np.array([target.half_width for target in used]),
         sds[[target.used for target in targets]],
     )
-
-
-def _exact(unknowns: Unknowns, targets: Sequence[Target], values: Vector) -> Vector:
-    table = unknowns.table(values)
-    return np.array([target.functional(table) for target in targets if target.used])
 
 
 def _with_the_last(tables: RealisedTable) -> NDArray[np.float64]:

@@ -10,9 +10,8 @@ by a standard normal, and solves again (Bardsley et al. 2014, SIAM J Sci Comput 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from scipy.linalg import solve as solve_symmetric
 from ..cohort import Array
 
 Vector = NDArray[np.float64]
+Indices = NDArray[np.intp]
 PROBE = 0.1  # of a step, for its curvature
 MOST_ACCELERATION = 1.5  # of the velocity
 FIRST_DAMPING, STIFFEST = 1e-3, 1e8
@@ -29,40 +29,43 @@ MOST_STEPS = 100
 
 @dataclass(frozen=True)
 class Problem:
-    """Functionals, the numbers they must come to, and how closely.
+    """Functionals, the numbers they must come to, and how closely, for several draws at once.
 
     Parameters
     ----------
     functionals
-        Function of unknowns, shape ``(..., n)``; returns shape ``(..., m)``.
+        Function of the unknowns of some draws, shape ``(..., draws, n)``, and of which draws they are, shape
+        ``(draws,)``; returns shape ``(..., draws, m)``.
     jacobian
-        Their derivatives: function of unknowns, shape ``(n,)``; returns shape ``(m, n)``.
+        Their derivatives: function of one draw's unknowns, shape ``(n,)``, and of which draw it is; returns shape
+        ``(m, n)``.
     values, half_widths, sds
         Numbers, rounding half-widths and residual SDs, shape ``(m,)``.
     """
 
-    functionals: Callable[[Array], Array]
-    jacobian: Callable[[Vector], Vector]
+    functionals: Callable[[Array, Indices], Array]
+    jacobian: Callable[[Vector, int], Vector]
     values: Vector
     half_widths: Vector
     sds: Vector
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a step that leads too far is taken back
-def solve(problem: Problem, values: Vector, centre: Vector, start: Vector, tolerance: float) -> Vector:
-    """Minimise the objective by Levenberg-Marquardt steps with geodesic acceleration.
+def solve(problem: Problem, values: Array, centres: Array, start: Vector, tolerance: float) -> Array:
+    """Minimise the objective of each draw by Levenberg-Marquardt steps with geodesic acceleration.
 
     Numbers printed to three digits make a narrow, curved valley; the acceleration bends each step along it
-    (Transtrum and Sethna 2012, arXiv:1201.5885).
+    (Transtrum and Sethna 2012, arXiv:1201.5885). Every draw goes its own way; the functionals of all are computed
+    together.
 
     Parameters
     ----------
     problem
         Functionals and residual SDs.
     values
-        The numbers to reproduce, shape ``(m,)`` (the printed ones, or a randomised copy).
-    centre
-        Prior centre of the unknowns, shape ``(n,)``.
+        The numbers to reproduce, shape ``(draws, m)`` (the printed ones, or randomised copies).
+    centres
+        Prior centres of the unknowns, shape ``(draws, n)``.
     start
         Where to begin, shape ``(n,)``.
     tolerance
@@ -71,56 +74,86 @@ def solve(problem: Problem, values: Vector, centre: Vector, start: Vector, toler
     Returns
     -------
     array
-        The unknowns, shape ``(n,)``.
+        The unknowns, shape ``(draws, n)``.
     """
-    unknowns, damping = start, FIRST_DAMPING
-    reproduced = problem.functionals(start)
-    loss = _loss(problem, values, centre, start, reproduced)
-    slope = problem.jacobian(start) / problem.sds[:, None]
+    draws = np.arange(len(values))
+    reproduced = problem.functionals(np.tile(start, (len(draws), 1)), draws)
+    searches = [_Search(problem, int(draw), values[draw], centres[draw], start, reproduced[draw]) for draw in draws]
+    going = searches
     for _ in range(MOST_STEPS):
-        normal, gradient = slope @ slope.T, slope.T @ ((reproduced - values) / problem.sds) + unknowns - centre
-        before = loss
-        while damping < STIFFEST:
-            solution = partial(_solution, slope, normal, 1 + damping)
-            proposal = unknowns + _step(problem, unknowns, reproduced, slope, -solution(gradient), solution)
-            result = problem.functionals(proposal)
-            proposed = _loss(problem, values, centre, proposal, result)
-            there = problem.jacobian(proposal) / problem.sds[:, None] if proposed < loss else slope
-            if proposed < loss and np.isfinite(there).all():
-                unknowns, reproduced, slope = proposal, result, there
-                loss, damping = proposed, damping / 5
-                break
-            damping *= 5
-        if before - loss <= tolerance:
+        before = [search.loss for search in going]
+        _advance(problem, going)
+        going = [search for search, loss in zip(going, before, strict=True) if loss - search.loss > tolerance]
+        if not going:
             break
-    return unknowns
+    return np.stack([search.unknowns for search in searches])
 
 
-def _loss(problem: Problem, values: Vector, centre: Vector, unknowns: Vector, reproduced: Vector) -> float:
-    loss = np.sum(((reproduced - values) / problem.sds) ** 2) + np.sum((unknowns - centre) ** 2)
-    return float(loss) if np.isfinite(loss) else np.inf
+def _advance(problem: Problem, searches: Sequence[_Search]) -> None:
+    """Take every search one step further, unless no damping makes a step that leads down."""
+    for search in searches:
+        search.linearise()
+    while searches:
+        draws = np.array([search.draw for search in searches])
+        velocities = np.stack([-search.solution(search.gradient) for search in searches])
+        here = np.stack([search.unknowns for search in searches])
+        around = problem.functionals(here + PROBE * np.array([1.0, -1.0])[:, None, None] * velocities, draws)
+        steps = [search.bent(*given) for search, *given in zip(searches, velocities, around.sum(axis=0), strict=True)]
+        proposals = here + np.stack(steps)
+        results = problem.functionals(proposals, draws)
+        taken = [search.take(*given) for search, *given in zip(searches, proposals, results, strict=True)]
+        searches = [
+            search for search, done in zip(searches, taken, strict=True) if not done and search.damping < STIFFEST
+        ]
 
 
-def _solution(slope: Vector, normal: Vector, ridge: float, right: Vector) -> Vector:
-    """Solve ``(J'J + ridge I) x = right`` in the (smaller) space of the numbers, ``normal`` being ``JJ'``."""
-    weights = solve_symmetric(normal + ridge * np.eye(len(normal)), slope @ right, assume_a="pos")
-    result: Vector = (right - slope.T @ weights) / ridge
-    return result
+class _Search:
+    """Where the search for the unknowns of one draw has come to."""
 
+    def __init__(
+        self, problem: Problem, draw: int, values: Vector, centre: Vector, unknowns: Vector, reproduced: Vector
+    ) -> None:
+        self.problem, self.draw, self.values, self.centre = problem, draw, values, centre
+        self.unknowns, self.reproduced, self.damping = unknowns, reproduced, FIRST_DAMPING
+        self.loss, self.slope = self._loss(unknowns, reproduced), self._slope(unknowns)
 
-def _step(
-    problem: Problem,
-    unknowns: Vector,
-    reproduced: Vector,
-    slope: Vector,
-    velocity: Vector,
-    solution: Callable[[Vector], Vector],
-) -> Vector:
-    """Return the damped Gauss-Newton step, bent by half its acceleration where that is the smaller part."""
-    around = problem.functionals(unknowns + PROBE * np.array([[1.0], [-1.0]]) * velocity)
-    curvature = (around.sum(axis=0) - 2 * reproduced) / PROBE**2 / problem.sds
-    if not np.isfinite(curvature).all():
-        return velocity
-    acceleration = -solution(slope.T @ curvature)
-    bent = 2 * np.linalg.norm(acceleration) <= MOST_ACCELERATION * np.linalg.norm(velocity)
-    return velocity + acceleration / 2 if bent else velocity
+    def _loss(self, unknowns: Vector, reproduced: Vector) -> float:
+        misfit = np.sum(((reproduced - self.values) / self.problem.sds) ** 2)
+        loss = misfit + np.sum((unknowns - self.centre) ** 2)
+        return float(loss) if np.isfinite(loss) else np.inf
+
+    def _slope(self, unknowns: Vector) -> Vector:
+        return np.asarray(self.problem.jacobian(unknowns, self.draw) / self.problem.sds[:, None])
+
+    def linearise(self) -> None:
+        """Find what the steps from here have in common."""
+        self.normal = self.slope @ self.slope.T
+        misfit = (self.reproduced - self.values) / self.problem.sds
+        self.gradient = self.slope.T @ misfit + self.unknowns - self.centre
+
+    def solution(self, right: Vector) -> Vector:
+        """Solve ``(J'J + ridge I) x = right`` in the (smaller) space of the numbers, ``normal`` being ``JJ'``."""
+        ridge = 1 + self.damping
+        inner = self.normal + ridge * np.eye(len(self.normal))
+        weights = solve_symmetric(inner, self.slope @ right, assume_a="pos")
+        return np.asarray((right - self.slope.T @ weights) / ridge)
+
+    def bent(self, velocity: Vector, around: Vector) -> Vector:
+        """Return the damped Gauss-Newton step, bent by half its acceleration where that is the smaller part."""
+        curvature = (around - 2 * self.reproduced) / PROBE**2 / self.problem.sds
+        if not np.isfinite(curvature).all():
+            return velocity
+        acceleration = -self.solution(self.slope.T @ curvature)
+        bent = 2 * np.linalg.norm(acceleration) <= MOST_ACCELERATION * np.linalg.norm(velocity)
+        return velocity + acceleration / 2 if bent else velocity
+
+    def take(self, proposal: Vector, result: Vector) -> bool:
+        """Go there if that leads down; otherwise steps become shorter."""
+        proposed = self._loss(proposal, result)
+        there = self._slope(proposal) if proposed < self.loss else self.slope
+        if proposed < self.loss and np.isfinite(there).all():
+            self.unknowns, self.reproduced, self.slope = proposal, result, there
+            self.loss, self.damping = proposed, self.damping / 5
+            return True
+        self.damping *= 5
+        return False

@@ -48,8 +48,7 @@ class Unknowns:
     Parameters
     ----------
     patients
-        Patients by stratum and arm, shape ``(C, 2)``, or one table of them for each of a stack of unknowns, shape
-        ``(..., C, 2)``.
+        Patients by stratum and arm, shape ``(C, 2)``.
     edges
         Monthly grid, shape ``(T + 1,)``.
     month
@@ -93,7 +92,7 @@ class Unknowns:
     @property
     def strata(self) -> int:
         """How many strata there are."""
-        return int(self.patients.shape[-2])
+        return len(self.patients)
 
     @cached_property
     def _layout(self) -> Mapping[str, tuple[slice, tuple[int, ...]]]:
@@ -124,18 +123,21 @@ class Unknowns:
         part, shape = self._layout[name]
         return unknowns[..., part].reshape(*unknowns.shape[:-1], *shape)
 
-    def sizes(self, unknowns: Array) -> Array:
+    def sizes(self, unknowns: Array, patients: Array | None = None) -> Array:
         """Return the patients by stratum and arm, shape ``(..., C, 2)``.
 
         Parameters
         ----------
         unknowns
             Shape ``(..., size)``.
+        patients
+            Instead of the usual ones, shape ``(..., C, 2)``.
         """
+        about = self.patients if patients is None else patients
         if not self.share_sd.any():
-            return np.broadcast_to(self.patients, (*unknowns.shape[:-1], self.strata, 2))
-        total = self.patients.sum(axis=-2)
-        share = self.patients[..., 0, :] / total
+            return np.broadcast_to(about, (*unknowns.shape[:-1], self.strata, 2))
+        total = about.sum(axis=-2)
+        share = about[..., 0, :] / total
         share = expit(logit(share) + self.share_sd * self._part(unknowns, "share"))
         return np.asarray(np.stack([share, 1 - share], axis=-2) * total[..., None, :])
 
@@ -154,21 +156,23 @@ class Unknowns:
         walk = self._part(unknowns, "censoring") @ self._walks[2]
         return np.asarray(np.exp(np.log(self.censoring_rate) + walk)[..., None, :, :])
 
-    def table(self, unknowns: Array) -> RealisedTable:
+    def table(self, unknowns: Array, patients: Array | None = None) -> RealisedTable:
         """Return the realised table.
 
         Parameters
         ----------
         unknowns
             Shape ``(..., size)``.
+        patients
+            Instead of the usual ones, shape ``(..., C, 2)``.
         """
-        expected, censoring, sizes = self._expected(unknowns)
+        expected, censoring, sizes = self._expected(unknowns, patients)
         noise = self._part(unknowns, "noise") / np.sqrt(expected.deaths + 0.5)
         return self._follow(sizes, expected.rate * np.exp(noise), censoring)
 
-    def _expected(self, unknowns: Array) -> tuple[RealisedTable, Array, Array]:
+    def _expected(self, unknowns: Array, patients: Array | None) -> tuple[RealisedTable, Array, Array]:
         """Return the expected table, rates of censoring and sizes."""
-        censoring, sizes = self._censoring(unknowns), self.sizes(unknowns)
+        censoring, sizes = self._censoring(unknowns), self.sizes(unknowns, patients)
         return self._follow(sizes, np.exp(self._log_hazards(unknowns)), censoring), censoring, sizes
 
     def _follow(self, sizes: Array, rate: Array, censoring: Array) -> RealisedTable:
@@ -181,7 +185,9 @@ class Unknowns:
         exposure = (at_risk[..., :-1] - at_risk[..., 1:]) / total
         return RealisedTable(self.edges, at_risk, rate * exposure, exposure, censoring * exposure, rate)
 
-    def jacobian(self, unknowns: Array, table: RealisedTable, numbers: Sequence[Slope]) -> NDArray[np.float64]:
+    def jacobian(
+        self, unknowns: Array, table: RealisedTable, numbers: Sequence[Slope], patients: Array | None = None
+    ) -> NDArray[np.float64]:
         """Return the derivatives of some numbers with respect to the unknowns, by the chain rule backwards.
 
         Parameters
@@ -192,13 +198,15 @@ class Unknowns:
             The table of these unknowns.
         numbers
             Derivatives of each number with respect to the table.
+        patients
+            Those of the table, where they are not the usual ones, shape ``(C, 2)``.
 
         Returns
         -------
         array
             Shape ``(numbers, n)``.
         """
-        expected, censoring, _ = self._expected(unknowns)
+        expected, censoring, sizes = self._expected(unknowns, patients)
         noise, root = self._part(unknowns, "noise"), np.sqrt(expected.deaths + 0.5)
         by_rate, by_censoring, by_size = self._backwards(table, censoring, _gathered(table, numbers))
         zero = np.zeros((1, *table.exposure.shape))
@@ -216,7 +224,6 @@ class Unknowns:
             self._place(result, "stratum", STRATUM_SD * by_hazard.sum(axis=(2, 3)))
             self._place(result, "stratum_effect", STRATUM_EFFECT_SD * by_log_ratio.sum(axis=2))
         if self.share_sd.any():
-            sizes = self.sizes(unknowns)
             by_share = self.share_sd * sizes[0] * sizes[1] / sizes.sum(axis=0)
             change = by_size + more[2]
             self._place(result, "share", (change[:, 0] - change[:, 1]) * by_share)
