@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from cyclopts import Parameter
 
 from ..data import load_record
 from ..data import reconstruction as library
+from ..data.errors import input_error
 from ..data.table import patient_rows
 from ..data.writing import write_csv
 from ..inference import Options
@@ -57,8 +59,11 @@ def reconstruct(
     """
     options = Options(seed=seed, imputations=imputations)
     record = load_record(trial)
-    patients = new_file(patients_out) if patients_out else nullcontext()
-    with Progress(quiet) as progress, replacing(out, keep=True) as staged, patients as patients_file:
+    with (
+        Progress(quiet) as progress,
+        replacing(out, keep=True) as staged,
+        _patients_file(patients_out, out, staged) as patients_file,
+    ):
         check_same_record(staged, record, out)
         progress(f"rebuilding survival of {record.id} from published numbers")
         made = library.reconstruct(record, partition or "", imputations=imputations, seed=seed)
@@ -68,3 +73,13 @@ def reconstruct(
     printing.reconstruction(made)
     files = [out / "reconstruction.csv", out / table_name(made.strata.partition)]
     printing.files([*files, *([patients_out] if patients_out else [])])
+
+
+def _patients_file(file: Path | None, out: Path, staged: Path) -> AbstractContextManager[Path | None]:
+    """Give the file of the patients; one that lies among the results is staged with them."""
+    if file is None:
+        return nullcontext()
+    place, results = Path(os.path.abspath(file)), Path(os.path.abspath(out))
+    if place == results:
+        raise input_error("--patients-out", "", str(file), "is the directory of the results; give the name of a file")
+    return new_file(staged / place.relative_to(results) if place.is_relative_to(results) else file)

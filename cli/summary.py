@@ -12,6 +12,7 @@ import pandas as pd
 from ..data import ARMS, Record
 from ..data.audit import VERDICTS
 from ..data.labels import within_text
+from ..inference.diagnostics import LEAST_ESS, MOST_RHAT
 from ..models.imbalance import FORMS, estimate_label
 from . import judging, subgroups
 from .printing import (
@@ -42,6 +43,7 @@ NOT_PROPORTIONAL = "nonproportional"
 ADJUSTED = "imbalance"
 STRATA = "subgroups"
 PRIMARY_FORM = next(iter(FORMS))
+MOST_NAMED = 3  # of the quantities that fail the diagnostics
 
 
 def reanalysis(result: Reanalysis, directory: Path) -> None:
@@ -347,11 +349,27 @@ def _gate(diagnostics: pd.DataFrame, posteriors: int) -> None:
         paragraph(f"Passed: all {posteriors} posteriors ({worst}).")
         return
     paragraph(f"FAILED ({worst}). Do not rely on:")
-    names = failed.groupby(fits, sort=False)["quantity"].agg(lambda names: ", ".join(dict.fromkeys(names)))
-    table(
-        ("Model", "Shrinkage", "Partition", "Prior", "Quantities"),
-        names.reset_index().astype(str).to_numpy().tolist(),
+    groups = failed.groupby(fits, sort=False)
+    cells = [(*map(str, names), _some(rows["quantity"]), *_worst(rows)) for names, rows in groups]
+    columns = ("Model", "Shrinkage", "Partition", "Prior", "Quantities", "R-hat", "ESS", "Divergences")
+    table(columns, cells, right=columns[5:])
+    paragraph(
+        f"The worst of each are shown. Wanted: R-hat up to {MOST_RHAT:g}, effective draws (ESS) in all imputations "
+        f"together from {LEAST_ESS:g}, no divergences; more --draws help. Each quantity: diagnostics.csv"
     )
+
+
+def _some(quantities: pd.Series) -> str:
+    """Return the first names of a list without repetitions, and how many more there are."""
+    names = list(dict.fromkeys(quantities.str.replace("_", " ")))
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _worst(rows: pd.DataFrame) -> tuple[str, str, str]:
+    """Return the largest R-hat, the fewest effective draws in all imputations together, and the most divergences."""
+    effective = rows.groupby("quantity")[["ess_bulk", "ess_tail"]].sum().to_numpy().min()
+    return f"{rows['rhat'].max():.3f}", f"{effective:.0f}", f"{rows['divergences'].max():.0f}"
 
 
 def _audit_in_short(findings: pd.DataFrame, record: Record) -> None:

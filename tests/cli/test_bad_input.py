@@ -177,6 +177,7 @@ def test_an_audit_that_cannot_be_written(run, disk):
     refused(run("audit", "--out", "file"), "file")
     refused(run("reconstruct", "--out", "new", "--patients-out", "file/p.csv"), "file/p.csv")
     refused(run("reconstruct", "--out", "new", "--patients-out", "."), ".: is a directory")
+    refused(run("reconstruct", "--out", "new", "--patients-out", "new/"), "--patients-out: new: is the directory of")
     assert disk() == before
 
 

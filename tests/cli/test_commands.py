@@ -93,7 +93,8 @@ def test_failed_diagnostics_exit_with_3_and_leave_everything(run, library):
     library(passed=False)
     done = run("reanalyse", "--out", "here")
     assert done.code == 3
-    assert "FAILED" in done.out and "hazard_ratio" in done.out
+    assert "FAILED" in done.out and "hazard ratio" in done.out
+    assert "Wanted: R-hat up to 1.01" in done.out
     assert Path("here/estimates.csv").exists() and Path("here/figures/forest.png").exists()
 
 
@@ -175,6 +176,13 @@ def test_reconstruct_writes_table_sheet_and_patients(run):
     assert list(patients.columns) == ["time", "event", "arm"]
     assert patients.groupby("arm").agg({"event": ["size", "sum"]}).to_numpy().tolist() == [[136, 101], [138, 76]]
     assert "hazard ratio" in done.out and "0.66" in done.out
+
+
+def test_patients_may_be_written_among_the_results(run):
+    done = run("reconstruct", "--out", "here", "--imputations", "1", "--quiet", "--patients-out", "here/rows/all.csv")
+    assert done.code == 0
+    assert len(pd.read_csv("here/rows/all.csv")) == 274
+    assert Path("here/table.nc").exists()
 
 
 def test_reconstruct_keeps_other_results(run, results):

@@ -127,6 +127,20 @@ def test_imbalance_is_told_term_by_term_and_in_both_forms(made, capsys, monkeypa
     assert any(line.startswith("Conditional on these factors") for line in lines)
 
 
+def test_a_failed_gate_names_a_few_quantities_and_the_worst_of_each_diagnostic(made, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "120")
+    result = made(passed=False)
+    one = result.diagnostics.iloc[:2]
+    many = [
+        one.assign(quantity=f"survival {k}", rhat=1.02 + k / 1000, ess_bulk=300.0 + k, ess_tail=400.0, divergences=k)
+        for k in range(9)
+    ]
+    summary.fit(dataclasses.replace(result, diagnostics=pd.concat(many)), tmp_path)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "piecewise weak survival 0, survival 1, survival 2 and 6 more 1.028 600 8 The worst" in shown
+    assert "survival 3" not in shown
+
+
 def test_nothing_is_told_where_nothing_was_adjusted(made, capsys, tmp_path):
     found = made()
     crude = found.estimates[found.estimates["model"].ne("imbalance")]
