@@ -45,5 +45,5 @@ def audit(
     if out is not None:
         with new_file(out / "audit.csv") as path:
             write_csv(findings, path)
-    printing.audit(record, findings, out)
+    printing.audit(record, findings, trial, out)
     return BUG if strict and findings["verdict"].isin(CONTRADICTIONS).any() else DONE

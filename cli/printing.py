@@ -179,9 +179,9 @@ def first_prior(estimates: pd.DataFrame) -> pd.DataFrame:
 
 def trials(summaries: Iterable[TrialSummary]) -> None:
     """Print a line for each trial."""
-    columns = ("Id", "Title", "Endpoint", "Patients", "Events", "Source", "Hazard ratio")
+    columns = ("Id", "Title", "Patients", "Events", "Source", "Hazard ratio")
     rows = [
-        (one.id, one.title, one.endpoint, _whole(one.patients), _whole(one.events), one.source, one.hazard_ratio)
+        (one.id, one.title, _whole(one.patients), _whole(one.events), one.source, one.hazard_ratio)
         for one in summaries
     ]
     table(columns, rows, right=("Patients", "Events"))
@@ -201,8 +201,20 @@ def sections(parts: Iterable[Section]) -> None:
 # --- audit --------------------------------------------------------------------------------------------------------
 
 
-def audit(record: Record, findings: pd.DataFrame, directory: Path | None) -> None:
-    """Print an audit: verdicts by check, and the arithmetic of all that is not in order."""
+def audit(record: Record, findings: pd.DataFrame, trial: str, directory: Path | None) -> None:
+    """Print an audit: verdicts by check, and the arithmetic of all that is not in order.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    findings
+        The columns of ``audit.csv``.
+    trial
+        How the trial was named on the command line.
+    directory
+        Where ``audit.csv`` was written; ``None`` where it was not.
+    """
     paragraph(f"Audit of {record.id}: {record.title}")
     heading("Checks")
     counted = pd.crosstab(findings["check"], findings["verdict"]).reindex(
@@ -222,7 +234,7 @@ def audit(record: Record, findings: pd.DataFrame, directory: Path | None) -> Non
         files([directory / "audit.csv"])
     else:
         line()
-        paragraph(f"All checks with their numbers: secondlook audit {record.id} --out DIR")
+        paragraph(f"All checks with their numbers: secondlook audit {trial} --out DIR")
 
 
 def _rows_of(counted: pd.DataFrame) -> Iterable[tuple[object, list[int]]]:

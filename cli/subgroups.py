@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..inference import Reanalysis
 
 RAW = "none"
+FORMS = {RAW: "Without pooling", "pooled": "Pooled"}  # what is not shrunken
 STANDARDISED = "All patients, standardised"
 
 
@@ -55,9 +56,9 @@ def _partition(result: Reanalysis, partition: str, rows: pd.DataFrame) -> None:
     average = rows[rows["estimand"].eq("average_hazard_ratio")]
     shown, unpooled = (average[average["shrinkage"].eq(form)] for form in (main, RAW))
     printed = {row.where.key: row for row in result.record.hazard_ratio if row.use and not row.where.is_overall}
-    heading(f"{label}: average hazard ratio up to {shown['time'].iloc[0]:g} {result.record.time_unit}, {main}")
+    heading(f"{label}: average hazard ratio up to {shown['time'].iloc[0]:g} {result.record.time_unit}{_form(main)}")
     raw_ratios = {row["subgroup"]: ratio(row) for row in rows_of(unpooled)}
-    names = ("Without pooling",) if raw else ()
+    names = (FORMS[RAW],) if raw else ()
     cells = [
         (
             STANDARDISED if row["subgroup"] == EVERYBODY else within_partition(row["label"], label),
@@ -68,9 +69,13 @@ def _partition(result: Reanalysis, partition: str, rows: pd.DataFrame) -> None:
         )
         for row in rows_of(shown)
     ]
-    columns = ("Subgroup", "Published", *names, "Shrunken", *probability_columns(result))
+    columns = ("Subgroup", "Published", *names, FORMS.get(main, "Shrunken"), *probability_columns(result))
     table(columns, cells, right=probability_columns(result))
     _contrasts(rows[rows["shrinkage"].eq(main)], label)
+
+
+def _form(shrinkage: str) -> str:
+    return "" if shrinkage in FORMS else f", {shrinkage}"
 
 
 def _published(row: HazardRatio | None) -> str:

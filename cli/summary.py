@@ -60,7 +60,7 @@ def reanalysis(result: Reanalysis, directory: Path) -> None:
     judging.model_comparison(result.model_comparison)
     _overall_comparison(result)
     _gate(result.diagnostics, len(result.fits))
-    _audit_in_short(result.audit, result.record)
+    _audit_in_short(result.audit)
     heading("Files")
     table(("File", "Content"), _contents(directory))
 
@@ -311,6 +311,9 @@ def _overall_comparison(result: Reanalysis) -> None:
     _withheld(result.record, compared)
 
 
+_SHRINKAGE = {"": "", "half-normal": "", subgroups.RAW: ", no pooling"}  # others are named
+
+
 def _compared(rows: pd.DataFrame) -> None:
     columns = ("Patients", "Published", "Cox", "Posterior", "Model")
     rows = rows.assign(model=_with_partition(rows))
@@ -320,7 +323,7 @@ def _compared(rows: pd.DataFrame) -> None:
             published_ratio(row),
             with_interval(row["cox"], row["cox_lower"], row["cox_upper"]),
             with_interval(row["posterior"], row["posterior_lower"], row["posterior_upper"]),
-            f"{row['model']}, no pooling" if row["shrinkage"] == subgroups.RAW else row["model"],
+            row["model"] + _SHRINKAGE.get(row["shrinkage"], f", {row['shrinkage']}"),
         )
         for row in rows_of(rows)
     ]
@@ -372,13 +375,13 @@ def _worst(rows: pd.DataFrame) -> tuple[str, str, str]:
     return f"{rows['rhat'].max():.3f}", f"{effective:.0f}", f"{rows['divergences'].max():.0f}"
 
 
-def _audit_in_short(findings: pd.DataFrame, record: Record) -> None:
+def _audit_in_short(findings: pd.DataFrame) -> None:
     heading("Audit of the published numbers")
     counts = findings["verdict"].value_counts()
     paragraph("" + ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in VERDICTS))
     for verdict in ("impossible", "inconsistent"):
         findings_of(findings[findings["verdict"] == verdict], verdict)
-    paragraph(f"The notes too: secondlook audit {record.id}")
+    paragraph("The notes, and every check with its numbers: audit.csv")
 
 
 _FILES = {

@@ -161,7 +161,7 @@ def _dress_row(density: Axes, trace: Axes, rank: Axes, name: str) -> None:
     rank.set_ylim(-farthest, farthest)
     for text in rank.texts:  # ArviZ's p-value of uniformity, put where it hides nothing
         text.set(
-            text=text.get_text().split("(")[0].replace("=", " = ").strip(),
+            text=text.get_text().split("(")[0].replace("=", " = ").strip().replace("= 0.00", "< 0.01"),
             transform=rank.transAxes,
             position=(0.02, 0.97),
             va="top",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,7 @@ from matplotlib.transforms import blended_transform_factory
 from ..data.labels import within_text
 from ..inference import Reanalysis
 from .selection import primary_prior
-from .strata import SubgroupRow, Triple, information, partitions_of, subgroup_rows, title_of
+from .strata import SubgroupRow, Triple, information, partitions_of, strata_fit, subgroup_rows, title_of
 from .style import (
     BLACK,
     BLUE,
@@ -36,6 +37,8 @@ LIMITS = (0.2, 5.0)  # of the axis; wider only where an estimate, not just its i
 ROW_MM, TOP_MM, BOTTOM_MM = 6.2, 10.0, 19.0
 LEAST_PLOT_MM = 35.0
 GAP_MM = 4.0
+LONGEST_LABEL = 26  # characters on one line, where rows are high enough for two
+INDENT = "    "
 NOT_SHRUNKEN = "\N{DAGGER}"
 RAW_MM = 2.6  # more for rows with three marks
 RAW_OFFSET = 0.26
@@ -111,6 +114,7 @@ def partition_forest(reanalysis: Reanalysis, partition: str, width_mm: float = W
     """
     overall, *others = subgroup_rows(reanalysis, partition)
     rows = [_subgroup_row(row) for row in (replace(overall, label="All patients, standardised"), *others)]
+    rows = [replace(row, label=textwrap.fill(row.label, LONGEST_LABEL)) if row.raw else row for row in rows]
     return _drawn(reanalysis, [Row(title_of(reanalysis, partition)), *rows], width_mm)
 
 
@@ -126,7 +130,7 @@ def _drawn(reanalysis: Reanalysis, rows: Sequence[Row], width_mm: float) -> Figu
     _dress(axes, reanalysis, rows)
     _write_labels(axes, rows, width_mm)
     _write_columns(axes, rows, columns)
-    _write_note(figure, rows)
+    _write_notes(figure, _notes(reanalysis, rows))
     return figure
 
 
@@ -253,7 +257,8 @@ def _weight(row: Row) -> str:
 
 
 def _label(row: Row) -> str:
-    return ("    " if row.indent else "") + row.label + ("" if row.shrunken else f" {NOT_SHRUNKEN}")
+    label = row.label + ("" if row.shrunken else f" {NOT_SHRUNKEN}")
+    return textwrap.indent(label, INDENT) if row.indent else label
 
 
 def axis_limits(rows: Sequence[Row]) -> tuple[float, float]:
@@ -343,13 +348,26 @@ def _write_columns(axes: Axes, rows: Sequence[Row], columns: Sequence[tuple[int,
             axes.text(edge, place, text, transform=where, ha="right", va="center")
 
 
-def _write_note(figure: Figure, rows: Sequence[Row]) -> None:
+def _notes(reanalysis: Reanalysis, rows: Sequence[Row]) -> list[str]:
+    """Return what the posterior is: its prior, how strata are shrunken and averaged, and what is not shrunken."""
+    notes = [f"posterior under the {primary_prior(reanalysis)} prior"]
+    if partitions := partitions_of(reanalysis):
+        rows_of = reanalysis.estimates
+        end = rows_of.loc[rows_of["model"].eq("subgroups") & rows_of["time"].notna(), "time"].max()
+        form = strata_fit(reanalysis, partitions[0]).shrinkage
+        shrunken = {"none": "without pooling", "pooled": "pooled"}.get(form, f"shrunken ({form})")
+        notes[0] += f"; subgroups {shrunken}, average up to {end:g} {reanalysis.record.time_unit}"
     if any(not row.shrunken for row in rows):
-        note = f"{NOT_SHRUNKEN} not shrunken: the paper prints no disjoint subgroup to pool it with"
-        figure.text(
-            1.5 / (figure.get_figwidth() * MM_PER_INCH),
-            1.5 / (figure.get_figheight() * MM_PER_INCH),
-            note,
-            fontsize=6.5,
-            color=GREY,
-        )
+        notes.append(f"{NOT_SHRUNKEN} not shrunken: the paper prints no disjoint subgroup to pool it with")
+    return notes
+
+
+def _write_notes(figure: Figure, notes: Sequence[str]) -> None:
+    figure.text(
+        1.5 / (figure.get_figwidth() * MM_PER_INCH),
+        1.5 / (figure.get_figheight() * MM_PER_INCH),
+        "\n".join(notes),
+        fontsize=6.5,
+        color=GREY,
+        va="bottom",
+    )

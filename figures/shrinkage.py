@@ -97,7 +97,8 @@ def _dress(axes: Axes, reanalysis: Reanalysis, overall: SubgroupRow, title: str,
     axes.hlines(overall.shrunken[0], *ACROSS, linestyle="--", gid="overall", **lines)
     axes.set_xlim(ACROSS[0], 1.6)
     axes.set_xticks([0, 1], ["Without pooling", "Shrunken"])
-    axes.set_ylabel(f"Average hazard ratio ({arms.treatment.label} / {arms.control.label}), log scale")
+    arm_labels = f"{arms.treatment.label} / {arms.control.label}"
+    axes.set_ylabel(f"Average hazard ratio ({arm_labels}) with 95% interval, log scale")
     axes.set_title("\n".join(filter(None, (title, tau))), loc="left")
     axes.annotate(
         "overall", (ACROSS[0], overall.shrunken[0]), (3, 2), textcoords="offset points", fontsize=7, color=BLACK

@@ -45,8 +45,9 @@ class SubgroupRow:
 
 
 def partitions_of(reanalysis: Reanalysis) -> list[str]:
-    """Return the partitions that the `subgroups` model was fitted to, with shrinkage where there is such a fit."""
-    return list(dict.fromkeys(fit.partition for fit in reanalysis.fits if fit.model == "subgroups"))
+    """Return the partitions that the `subgroups` model was fitted to, the record's in its order."""
+    fitted = dict.fromkeys(fit.partition for fit in reanalysis.fits if fit.model == "subgroups")
+    return sorted(fitted, key=[*reanalysis.record.all_partitions, *fitted].index)
 
 
 def strata_fit(reanalysis: Reanalysis, partition: str) -> Fit:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from ..data import ARMS
 from ..inference import Reanalysis
 from ..inference.quantities import Curves
 from .selection import Array, last_time
 from .strata import reported, short_label, strata_fit, stratum_draws
-from .style import ARM_STYLES, BLACK, WIDE, is_wide, new_figure, time_ticks
-from .survival import POINTS, curve_quantiles, draw_landmark
+from .style import ARM_STYLES, GREY, MM_PER_INCH, WIDE, is_wide, new_figure, time_ticks
+from .survival import POINTS, PRINTED_LABEL, SIDE_BY_SIDE, curve_quantiles, draw_landmark, printed_markers
 
 PANEL_MM = 46.0
 
@@ -90,12 +92,14 @@ def _legend(figure: Figure, reanalysis: Reanalysis, *, printed: bool) -> None:
     record = reanalysis.record
     figure.supxlabel(f"Time since randomisation ({record.time_unit})", fontsize=7.5)
     figure.supylabel(f"{record.endpoint[0].upper()}{record.endpoint[1:]} (probability)", fontsize=7.5)
-    handles = [
-        Line2D([], [], color=ARM_STYLES[arm].colour, linestyle=ARM_STYLES[arm].line, label=record.arm(arm).label)
-        for arm in reversed(ARMS)
+    kinds: list[Any] = [
+        Line2D([], [], color=ARM_STYLES[arm].colour, linestyle=ARM_STYLES[arm].line) for arm in reversed(ARMS)
     ]
+    names = [record.arm(arm).label for arm in reversed(ARMS)]
+    kinds.append(Patch(facecolor=GREY, alpha=0.3))
+    names.append("Median and 95% band")
     if printed:
-        handles.append(
-            Line2D([], [], marker="o", linestyle="", markerfacecolor="white", color=BLACK, label="Published")
-        )
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), handlelength=2.6)
+        kinds.append(printed_markers())
+        names.append(PRINTED_LABEL)
+    columns = len(kinds) if is_wide(figure.get_figwidth() * MM_PER_INCH) else 2
+    figure.legend(kinds, names, loc="outside upper center", ncols=columns, handlelength=2.6, handler_map=SIDE_BY_SIDE)

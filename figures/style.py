@@ -114,8 +114,11 @@ def ratio_axis(axes: Axes, which: str, low: float, high: float, ticks: tuple[flo
 
 
 def time_ticks(last: float, unit: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return ticks of a time axis from 0 to ``last``: every 12 months, and round steps in other units."""
-    step = 12.0 if unit == "months" and last <= 132 else _round_step(last / 7, 12.0 if unit == "months" else 1.0)
+    """Return ticks of a time axis from 0 to ``last``: every 3, 6 or 12 months, and round steps in other units."""
+    if unit == "months" and last <= 132:
+        step = 12.0 if last > 36 else 6.0 if last > 18 else 3.0
+    else:
+        step = _round_step(last / 7, 12.0 if unit == "months" else 1.0)
     return np.arange(0.0, last * (1 + 1e-9), step)
 
 

@@ -24,6 +24,8 @@ BAND = (0.025, 0.5, 0.975)
 POINTS = 73
 LABELS = {"nonproportional": "Hazard ratio free over time", "piecewise": "Proportional hazards"}
 PRINTED: dict[str, Any] = {"markersize": 4.5, "markerfacecolor": "white", "markeredgecolor": BLACK}
+PRINTED_LABEL = "Published, with its interval"
+SIDE_BY_SIDE = {tuple: HandlerTuple(ndivide=None, pad=0.6)}
 FIRST_ROW, ROW_HEIGHT = -33.0, 10.0  # points below the axis
 LEFT_OF_COUNTS = 14.0
 DODGE = 0.006  # landmarks of the two arms stand this share of the time axis to either side of their time
@@ -114,6 +116,7 @@ def draw_landmark(axes: Axes, item: Survival, last: float) -> None:
         elinewidth=0.9,
         capsize=2,
         zorder=5,
+        clip_on=False,
         gid=f"landmark-{item.arm}-{item.time:g}",
     )
 
@@ -140,12 +143,15 @@ def _legends(figure: Figure, axes: Axes, reanalysis: Reanalysis, models: list[st
         kinds.append(Line2D([], [], color=GREY, linestyle=":", linewidth=0.9))
         names.append(f"{LABELS[models[1]]}: median")
     if any(item.use and item.where.is_overall for item in reanalysis.record.survival):
-        markers = (Line2D([], [], marker=ARM_STYLES[arm].marker, linestyle="", **PRINTED) for arm in reversed(ARMS))
-        kinds.append(tuple(markers))
-        names.append("Published, with its interval")
-    pairs = {tuple: HandlerTuple(ndivide=None, pad=0.6)}
+        kinds.append(printed_markers())
+        names.append(PRINTED_LABEL)
     columns = len(kinds) if is_wide(figure.get_figwidth() * MM_PER_INCH) else 1
-    figure.legend(kinds, names, loc="outside upper center", ncols=columns, handlelength=2.6, handler_map=pairs)
+    figure.legend(kinds, names, loc="outside upper center", ncols=columns, handlelength=2.6, handler_map=SIDE_BY_SIDE)
+
+
+def printed_markers() -> tuple[Line2D, ...]:
+    """Return the legend's markers of printed survival, one for each arm."""
+    return tuple(Line2D([], [], marker=ARM_STYLES[arm].marker, linestyle="", **PRINTED) for arm in reversed(ARMS))
 
 
 def _numbers_at_risk(axes: Axes, reanalysis: Reanalysis, last: float) -> None:

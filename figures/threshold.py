@@ -15,8 +15,8 @@ from .strata import average_ratios, subgroup_rows, title_of
 from .style import BLACK, FINE_RATIO_TICKS, GREY, MM_PER_INCH, WIDE, is_wide, new_figure, ratio_axis
 
 LOW, HIGH, POINTS = 0.3, 2.0, 171
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)))
-MOST_LINES = 7  # beside all patients
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)), (0, (1, 3)))
+MOST_LINES = len(LINES)  # beside all patients
 
 
 def threshold(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) -> Figure | None:
@@ -41,7 +41,7 @@ def threshold(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) ->
     grid = np.geomspace(LOW, HIGH, POINTS)
     shown = [row for row in others if row.key in chosen]
     for place, row in enumerate(shown):
-        looks: dict[str, Any] = {"color": COLOURS[place], "linestyle": LINES[place], "linewidth": 1.2}
+        looks: dict[str, Any] = {"color": (*COLOURS, BLACK)[place], "linestyle": LINES[place], "linewidth": 1.2}
         axes.plot(grid, below(draws[row.key], grid), label=row.label, gid=row.key, **looks)
     axes.plot(grid, below(draws[overall.key], grid), color=BLACK, linewidth=1.8, label=overall.label, gid="overall")
     _dress(axes, reanalysis)

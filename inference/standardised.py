@@ -295,7 +295,7 @@ def standardised_quantities(
     Returns
     -------
     list
-        Quantities with their draws, shape ``(chain, draw)``.
+        Quantities with their draws, shape ``(chain, draw)``; no contrasts where the model has one effect for all.
 
     Raises
     ------
@@ -312,10 +312,15 @@ def standardised_quantities(
     reported = replace(everyone, shares=everyone.shares[: len(subgroups)])
     found = [
         *_effects(subgroups, ratios, curve_quantities(reported, landmarks), end),
-        *_contrasts(subgroups, others, ratios, end),
+        *(() if _one_effect(posterior, len(patients)) else _contrasts(subgroups, others, ratios, end)),
         *_between(posterior, subgroups),
     ]
     return [(replace(quantity, partition=partition), values) for quantity, values in found]
+
+
+def _one_effect(posterior: xr.Dataset, strata: int) -> bool:
+    """Whether all strata have one treatment effect, so that contrasts would only tell how survival differs."""
+    return not posterior["delta"].isel(stratum=slice(strata)).to_numpy().any()
 
 
 def _others(one: ReportedSubgroup, strata: int) -> Members:

@@ -229,7 +229,9 @@ def test_trials_and_show(run, monkeypatch):
 
 def test_new_writes_a_record_that_can_be_audited(run):
     assert run("new", "mine.toml").code == 0
-    assert run("audit", "mine.toml").code == 0
+    done = run("audit", "mine.toml")
+    assert done.code == 0
+    assert done.out.splitlines()[-1] == "All checks with their numbers: secondlook audit mine.toml --out DIR"
 
 
 def test_schema_is_json(run):

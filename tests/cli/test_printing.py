@@ -127,6 +127,22 @@ def test_imbalance_is_told_term_by_term_and_in_both_forms(made, capsys, monkeypa
     assert any(line.startswith("Conditional on these factors") for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("shrinkage", "model"),
+    [
+        ("", "effects"),
+        ("half-normal", "effects"),
+        ("none", "effects, no pooling"),
+        ("horseshoe", "effects, horseshoe"),
+    ],
+)
+def test_forms_of_shrinkage_are_told_apart(made, capsys, shrinkage, model):
+    result = made()
+    rows = result.comparison.query("model == 'effects'").assign(shrinkage=shrinkage)
+    summary.comparison(result.record, rows)
+    assert model in {line.rstrip().split("  ")[-1].strip() for line in capsys.readouterr().out.splitlines()}
+
+
 def test_a_failed_gate_names_a_few_quantities_and_the_worst_of_each_diagnostic(made, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("COLUMNS", "120")
     result = made(passed=False)

@@ -8,10 +8,11 @@ import pytest
 import xarray as xr
 
 from secondlook import figures
+from secondlook.data import load_record
 from secondlook.data.subgroup import parse_key
 from secondlook.data.table import regroup, survival_table
 from secondlook.figures.forest import forest_rows
-from secondlook.figures.strata import information, subgroup_rows
+from secondlook.figures.strata import information, partitions_of, subgroup_rows
 from secondlook.inference.checks import predictive_checks
 from secondlook.inference.columns import COMPARISON, ESTIMATES
 from secondlook.inference.fitting import Fit
@@ -195,6 +196,27 @@ def test_the_overview_sets_the_overall_effects_side_by_side(by_strata):
     assert standardised.posterior[0] == estimate(by_strata, "half-normal", "overall")["median"]
 
 
+def test_partitions_come_in_the_records_order_whatever_the_files_do(by_strata):
+    prior = by_strata.fits[0].prior
+    fits = [replace(made_fit("none", prior, 0.1), partition=name) for name in ("metastasis", "age", "er", "receptor")]
+    record = load_record("mf07-01")
+    assert partitions_of(replace(by_strata, record=record, fits=tuple(fits))) == ["receptor", "age", "metastasis", "er"]
+
+
+def test_the_forest_says_what_the_posterior_is(by_strata):
+    (note,) = [text.get_text() for text in figures.draw(by_strata, "forest-er").texts]
+    assert note == "posterior under the weak prior; subgroups shrunken (half-normal), average up to 36 months"
+
+
+def test_long_labels_of_a_partition_take_two_lines(by_strata):
+    label = "Multiple pulmonary/liver or other"
+    longer = by_strata.estimates.replace({"label": {"ER(-)": label}})
+    drawn = figures.draw(replace(by_strata, estimates=longer), "forest-er")
+    texts = [text.get_text() for axes in drawn.axes for text in axes.texts]
+    assert "    Multiple pulmonary/liver\n    or other" in texts
+    assert "Published\nHR (95% CI)" in texts
+
+
 def test_survival_by_stratum_shows_each_stratum_with_its_landmarks(by_strata):
     figure = figures.draw(by_strata, "survival-er")
     positive, negative = figure.axes
@@ -204,3 +226,5 @@ def test_survival_by_stratum_shows_each_stratum_with_its_landmarks(by_strata):
     (curve,) = [line for line in negative.get_lines() if line.get_gid() == "curve-treatment"]
     assert np.interp(36, *curve.get_data()) == pytest.approx(rows[chosen].iloc[0]["median"], abs=1e-3)
     assert [len(axes.containers) for axes in (positive, negative)] == [1, 0]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["LRT", "ST", "Median and 95% band", "Published, with its interval"]

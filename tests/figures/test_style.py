@@ -21,6 +21,8 @@ def test_interval_is_printed_as_papers_do():
 @pytest.mark.parametrize(
     ("last", "unit", "ticks"),
     [
+        (12, "months", [0, 3, 6, 9, 12]),
+        (30, "months", [0, 6, 12, 18, 24, 30]),
         (70, "months", [0, 12, 24, 36, 48, 60]),
         (72, "months", [0, 12, 24, 36, 48, 60, 72]),
         (240, "months", [0, 60, 120, 180, 240]),

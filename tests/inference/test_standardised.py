@@ -345,6 +345,19 @@ def test_contrasts_are_reported_once_for_the_published_of_each_pair(found, poste
     assert contrasts["er=-,her2=-", "not er=-,her2=-"][0].label == "Triple-negative against all other patients"
 
 
+def test_one_effect_for_all_strata_has_no_contrasts(posterior, mf07_record):
+    strata = cells(mf07_record, "er", "her2")
+    reported = partition_subgroups(mf07_record, "receptor", strata)
+    pooled = posterior.assign(delta=0 * posterior["delta"])
+    sizes = np.ones(len(strata))
+    covariate = np.zeros(posterior.sizes["interval"])
+    arguments = (covariate, EDGES[: posterior.sizes["interval"] + 1], sizes, reported, "receptor", (1.0,))
+    estimands = [
+        {quantity.estimand for quantity, _ in standardised_quantities(one, *arguments)} for one in (posterior, pooled)
+    ]
+    assert estimands[0] - estimands[1] == {"ratio_of_hazard_ratios"}
+
+
 def test_the_interaction_sd_is_reported_once(found, posterior):
     ((quantity, values),) = [item for item in found if item[0].estimand == "interaction_sd"]
     np.testing.assert_array_equal(values, posterior["tau"])
