@@ -130,10 +130,10 @@ def test_imbalance_is_told_term_by_term_and_in_both_forms(made, capsys, monkeypa
 @pytest.mark.parametrize(
     ("shrinkage", "model"),
     [
-        ("", "effects"),
-        ("half-normal", "effects"),
-        ("none", "effects, no pooling"),
-        ("horseshoe", "effects, horseshoe"),
+        ("", "effects, receptor"),
+        ("half-normal", "effects, receptor"),
+        ("none", "effects, receptor, no pooling"),
+        ("horseshoe", "effects, receptor, horseshoe"),
     ],
 )
 def test_forms_of_shrinkage_are_told_apart(made, capsys, shrinkage, model):

@@ -200,7 +200,8 @@ def test_partitions_come_in_the_records_order_whatever_the_files_do(by_strata):
     prior = by_strata.fits[0].prior
     fits = [replace(made_fit("none", prior, 0.1), partition=name) for name in ("metastasis", "age", "er", "receptor")]
     record = load_record("mf07-01")
-    assert partitions_of(replace(by_strata, record=record, fits=tuple(fits))) == ["receptor", "age", "metastasis", "er"]
+    found = partitions_of(replace(by_strata, record=record, fits=tuple(fits)))
+    assert found == ["receptor", "age", "metastasis", "er"]
 
 
 def test_the_forest_says_what_the_posterior_is(by_strata):
