@@ -14,7 +14,7 @@ from ..data.audit import VERDICTS
 from ..data.labels import within_text
 from ..inference.diagnostics import LEAST_ESS, MOST_RHAT
 from ..models.imbalance import FORMS, estimate_label
-from . import judging, subgroups
+from . import judging, sensitivity, subgroups
 from .printing import (
     EVERYBODY,
     files,
@@ -51,6 +51,7 @@ def reanalysis(result: Reanalysis, directory: Path) -> None:
     _title(result)
     _estimands(result)
     _overall(result)
+    sensitivity.sensitivity(result)
     _imbalance(result)
     _landmarks(result)
     subgroups.effects(result)
@@ -397,6 +398,9 @@ _FILES = {
     "checks.csv": "what trials like the models' print, beside what this one printed",
     "model-comparison.csv": "models by how well they predict rows that are left out",
     "prior-predictive.csv": "what the priors imply, beside the posteriors",
+    "sensitivity.csv": "hazard ratios when priors, intervals, sources or bias are varied",
+    "tipping.csv": "how sceptical one must be, or how biased the trial, to conclude otherwise",
+    "psense.csv": "power-scaling: what priors and data each account for",
     "reconstruction.csv": "published numbers and what the rebuilt data make of them",
     "table.nc": "rebuilt deaths and person-time (netCDF), with one table more for each partition",
     "posterior": "posterior draws (ArviZ, netCDF)",

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ..data.errors import input_error
 from ..inference import Reanalysis
+from .alternatives import alternatives
 from .checks import checks, partition_checks
 from .diagnostics import diagnostics
 from .forest import forest, partition_forest
@@ -20,8 +21,10 @@ from .shrinkage import shrinkage
 from .strata import partitions_of
 from .strata_survival import strata_survival
 from .style import WIDE, styled
+from .surface import surface
 from .survival import survival
 from .threshold import threshold
+from .tipping import partition_tipping, tipping
 
 Draw = Callable[[Reanalysis, float], Figure | None]
 DrawPartition = Callable[[Reanalysis, str, float], Figure | None]
@@ -34,6 +37,9 @@ KINDS: Mapping[str, Draw] = {
     "imbalance": imbalance,
     "checks": checks,
     "prior-predictive": prior_predictive,
+    "alternatives": alternatives,
+    "surface": surface,
+    "tipping": tipping,
     "diagnostics": diagnostics,
 }
 PARTITION_KINDS: Mapping[str, DrawPartition] = {
@@ -42,6 +48,7 @@ PARTITION_KINDS: Mapping[str, DrawPartition] = {
     "survival": strata_survival,
     "threshold": threshold,
     "checks": partition_checks,
+    "tipping": partition_tipping,
 }
 NARROWEST, WIDEST = 80.0, 400.0
 DPI = 200

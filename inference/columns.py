@@ -50,10 +50,24 @@ PRIOR_PREDICTIVE = (
     *("prior_upper", "prior_q25", "prior_q75", "posterior_median", "posterior_lower", "posterior_upper"),
     *("posterior_q25", "posterior_q75"),
 )
+SENSITIVITY = (
+    *("trial", "model", "shrinkage", "partition", "subgroup", "label", "estimand", "varied", "setting", "prior"),
+    *("prior_mean", "prior_sd", "median", "lower", "upper", "prob_benefit", "prob_meaningful", "prob_harm", "k_hat"),
+    "resampled",
+)
+TIPPING = (
+    *("trial", "model", "shrinkage", "partition", "subgroup", "label", "estimand", "prior_on", "varied", "criterion"),
+    *("prior_sd", "value", "hazard_ratio", "closed_form", "k_hat", "resampled", "note"),
+)
+PSENSE = (
+    *("trial", "model", "shrinkage", "prior", "partition", "subgroup", "label", "estimand", "prior_overall"),
+    *("prior_tau", "likelihood", "diagnosis"),
+)
 TEXTS = (  # of all tables: empty where not applicable
     *("trial", "source", "endpoint", "model", "shrinkage", "prior", "partition", "subgroup", "reference", "label"),
     *("item", "arm", "printed", "form", "statistic", "planned", "baseline", "chance_source", "direction_foretold"),
     *("prior_evidence", "plausibility", "cut_point", "looked_at_unprinted", "verdict", "printed_p", "component"),
+    *("varied", "setting", "prior_on", "criterion", "note", "diagnosis"),
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,10 @@ class Result:
         Whether each imputation was run again under stricter settings, shape ``(imputation,)``.
     reweighted
         Whether each imputation's draws were reweighted from the primary prior's, shape ``(imputation,)``.
+    task
+        What was fitted.
+    compiled
+        Its compiled model, for whoever wants to sample it again.
     """
 
     fit: Fit
@@ -139,6 +143,8 @@ class Result:
     diagnostics: Diagnostics
     rerun: NDArray[np.bool_]
     reweighted: NDArray[np.bool_]
+    task: Task
+    compiled: Any = field(default=None, repr=False)
 
     @property
     def passed(self) -> bool:
@@ -253,7 +259,7 @@ def _fit_task(task: Task, pending: Future[Any], priors: Sequence[Prior], options
         sampled += _sampled(task, compiled, primary, options, range(len(sampled), needed))
         if task.imputed:
             needed = imputations_needed(_joined_draws(sampled), joined([one.diagnostics for one in sampled]))
-    results = [_result(task, primary, sampled)]
+    results = [replace(_result(task, primary, sampled), compiled=compiled)]
     for prior in others:
         moved = [_moved(task, compiled, primary, prior, options, i, one) for i, one in enumerate(sampled)]
         found = joined([one.diagnostics for one in moved])
@@ -347,4 +353,5 @@ def _result(task: Task, prior: Prior, sampled: Sequence[_Sampled]) -> Result:
         joined([one.diagnostics for one in sampled]),
         np.array([one.rerun for one in sampled]),
         np.array([one.reweighted for one in sampled]),
+        task,
     )

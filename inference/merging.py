@@ -32,6 +32,9 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "checks": _FIT,
     "model_comparison": ("trial",),  # of models that one run fitted to one table
     "prior_predictive": _FIT,
+    "sensitivity": ("trial",),
+    "tipping": ("trial",),
+    "psense": ("trial",),
     "diagnostics": _FIT,  # a fit's diagnostics belong together: it may have had more imputations before
 }
 

@@ -101,7 +101,7 @@ def estimate_rows(draws: Draws, diagnostics: Diagnostics, options: Options) -> l
         values = draws.values[:, index].ravel()
         rows.append(
             _identity(quantity)
-            | _summary(values)
+            | summary(values)
             | _probabilities(quantity, values, options)
             | {
                 "ess_bulk": ess[index],
@@ -120,21 +120,35 @@ def _identity(quantity: Quantity) -> dict[str, object]:
     return {name: getattr(quantity, name) for name in names} | {"time": time}
 
 
-def _summary(values: Array) -> dict[str, float]:
+def summary(values: Array) -> dict[str, float]:
+    """Return median, mean, SD and 95% interval of draws; mean and SD are empty where some are infinite."""
     finite = bool(np.isfinite(values).all())
     median, lower, upper = np.quantile(values, PERCENTILES, method="linear" if finite else "inverted_cdf")
     moments = (values.mean(), values.std(ddof=1)) if finite else (np.nan, np.nan)
     return {"median": median, "mean": moments[0], "sd": moments[1], "lower": lower, "upper": upper}
 
 
+def ratio_probabilities(values: Array, options: Options) -> dict[str, float]:
+    """Return the probabilities of benefit, meaningful benefit and harm from draws of a hazard ratio.
+
+    Parameters
+    ----------
+    values
+        Draws.
+    options
+        Thresholds.
+    """
+    return {
+        "prob_benefit": float((values < 1).mean()),
+        "prob_meaningful": float((values < options.benefit_threshold).mean()),
+        "prob_harm": float((values > options.harm_threshold).mean()),
+    }
+
+
 def _probabilities(quantity: Quantity, values: Array, options: Options) -> dict[str, float]:
     empty = {"prob_benefit": np.nan, "prob_meaningful": np.nan, "prob_harm": np.nan}
     if quantity.is_ratio:
-        return {
-            "prob_benefit": float((values < 1).mean()),
-            "prob_meaningful": float((values < options.benefit_threshold).mean()),
-            "prob_harm": float((values > options.harm_threshold).mean()),
-        }
+        return ratio_probabilities(values, options)
     if quantity.estimand in NEUTRAL:
         above = values > NEUTRAL[quantity.estimand]
         return empty | {"prob_benefit": float((above if quantity.more_is_better else ~above).mean())}

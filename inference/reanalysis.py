@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from .imbalance import adjusting, imbalance_rows
 from .imputations import Imputations
 from .judging import judged
 from .options import Options
+from .sensitivity import sensitivity
 from .tasks import (
     MODELS,
     PIECEWISE_MODELS,
@@ -71,7 +72,8 @@ class Reanalysis:
         Tables with the columns of the files of the same names.
     run
         Versions, options, hashes and notes: the contents of ``run.json``.
-    imbalance, credibility, homogeneity, binary, conflict, checks, model_comparison, prior_predictive
+    imbalance, credibility, homogeneity, binary, conflict, checks, model_comparison, prior_predictive, sensitivity,
+    tipping, psense
         Tables with the columns of the files of the same names; without rows where there is nothing to say.
     """
 
@@ -92,6 +94,9 @@ class Reanalysis:
     checks: pd.DataFrame = field(default_factory=partial(columns.empty, columns.CHECKS))
     model_comparison: pd.DataFrame = field(default_factory=partial(columns.empty, columns.MODEL_COMPARISON))
     prior_predictive: pd.DataFrame = field(default_factory=partial(columns.empty, columns.PRIOR_PREDICTIVE))
+    sensitivity: pd.DataFrame = field(default_factory=partial(columns.empty, columns.SENSITIVITY))
+    tipping: pd.DataFrame = field(default_factory=partial(columns.empty, columns.TIPPING))
+    psense: pd.DataFrame = field(default_factory=partial(columns.empty, columns.PSENSE))
 
     @property
     def table(self) -> xr.Dataset | None:
@@ -153,7 +158,9 @@ def reanalyse(
     InputError
         When the record, the patients or an option is wrong.
     """
-    return analyse(_of(trial, patients), MODELS, None, None, REPORTED_SHRINKAGES, options or Options(), notify)
+    return analyse(
+        _of(trial, patients), MODELS, None, None, REPORTED_SHRINKAGES, options or Options(), notify, vary=True
+    )
 
 
 def fit(
@@ -220,6 +227,8 @@ def analyse(
     shrinkages: Sequence[str],
     options: Options,
     notify: Notify,
+    *,
+    vary: bool = False,
 ) -> Reanalysis:
     """Fit some models under some priors; see `reanalyse` and `fit`.
 
@@ -233,6 +242,8 @@ def analyse(
         Forms of shrinkage; the first under every prior, the others under the first prior.
     trial, partition, options, notify
         See `fit`.
+    vary
+        Whether to say what changes when assumptions do.
     """
     record = _of(trial)
     names = priors or available_priors(record, options.design_hazard_ratio)
@@ -258,7 +269,8 @@ def analyse(
         allowed = f"is about {record.endpoint}, not for {' or '.join(models)}"
         raise input_error("--prior", "", ", ".join(names), allowed)
     results = fit_tasks(tasks, chosen, options, notify)
-    return _collected(record, results, sources, landmarks, options, notes)
+    found = _collected(record, results, sources, landmarks, options, notes)
+    return _with_sensitivity(found, results, options, notes) if vary else found
 
 
 class Notes(list[str]):
@@ -465,6 +477,18 @@ def _withheld(record: Record, rebuilt: bool, options: Options) -> float | None:
         without=("hazard_ratio",),
     )
     return float(np.mean(without.predicted("hazard_ratio")))
+
+
+def _with_sensitivity(
+    reanalysis: Reanalysis, results: Sequence[Result], options: Options, notes: Notes
+) -> Reanalysis:
+    """Return the reanalysis with what changes when assumptions do."""
+    notes.progress("varying priors, intervals and what the reconstruction uses")
+    found = sensitivity(reanalysis.record, results, reanalysis.tables, options)
+    for note in found.notes:
+        notes.add(note)
+    run = {**reanalysis.run, "notes": list(notes)}
+    return replace(reanalysis, sensitivity=found.rows, tipping=found.tipping, psense=found.psense, run=run)
 
 
 def _note_on(result: Result, notes: Notes) -> None:

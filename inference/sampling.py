@@ -142,7 +142,7 @@ def resample(log_ratio: NDArray[np.float64], seed: Sequence[int]) -> Resampling:
     """
     if np.ptp(log_ratio) < SAME_DENSITY:
         return Resampling(np.tile(np.arange(log_ratio.shape[1]), (log_ratio.shape[0], 1)), 0.0, 1.0)
-    smoothed, k_hat = _pareto_smoothed(log_ratio.ravel())
+    smoothed, k_hat = pareto_smoothed(log_ratio.ravel())
     weights = np.exp(smoothed - smoothed.max()).reshape(log_ratio.shape)
     efficiency = weights.sum() ** 2 / (weights.size * (weights**2).sum())
     offsets = np.random.default_rng(seed).uniform(size=len(weights))
@@ -150,7 +150,7 @@ def resample(log_ratio: NDArray[np.float64], seed: Sequence[int]) -> Resampling:
     return Resampling(chosen, k_hat, float(efficiency))
 
 
-def _pareto_smoothed(log_ratio: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+def pareto_smoothed(log_ratio: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Return log weights, not normalised, and k-hat.
 
     Where the largest ratios are all the same there is no tail to smooth, and k-hat is 0; where they are too few, or

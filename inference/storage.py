@@ -39,6 +39,9 @@ TABLES = (
     "checks",
     "model_comparison",
     "prior_predictive",
+    "sensitivity",
+    "tipping",
+    "psense",
 )
 RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table", "posterior"
 ENGINE: Final = "netcdf4"

@@ -92,9 +92,18 @@ class Prior:
         if self.parts:
             shares = {part: self.share(part) for part in dict.fromkeys(self.parts)}
             return " + ".join(f"{share:.2g} {part}" for part, share in shares.items())
-        weights, means, sds = map(np.array, (self.weights, self.means, self.sds))
-        mean = weights @ means
-        return f"mixture with mean {mean:.2g}, SD {math.sqrt(weights @ (sds**2 + (means - mean) ** 2)):.2g}"
+        return f"mixture with mean {self.mean:.2g}, SD {self.sd:.2g}"
+
+    @property
+    def mean(self) -> float:
+        """Mean of the log hazard ratio."""
+        return float(np.array(self.weights) @ np.array(self.means))
+
+    @property
+    def sd(self) -> float:
+        """SD of the log hazard ratio."""
+        squares = np.array(self.sds) ** 2 + (np.array(self.means) - self.mean) ** 2
+        return math.sqrt(np.array(self.weights) @ squares)
 
     def share(self, part: str) -> float:
         """Return the prior weight of a part."""

@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy.stats import norm
 
 from secondlook import figures
 from secondlook.data.reading import parse_record
 from secondlook.data.table import survival_table
 from secondlook.inference import Options, Reanalysis
 from secondlook.inference.checks import predictive_checks
-from secondlook.inference.columns import COMPARISON, DIAGNOSTICS, ESTIMATES, IMBALANCE
+from secondlook.inference.columns import COMPARISON, DIAGNOSTICS, ESTIMATES, IMBALANCE, SENSITIVITY, TIPPING
 from secondlook.inference.fitting import Fit
 from secondlook.inference.imputations import Imputations
 from secondlook.inference.prior_predictive import prior_predictive
@@ -186,6 +187,57 @@ def diagnostics_of(fits) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=DIAGNOSTICS)
 
 
+MEAN, ERROR = -0.42, 0.15
+MEANS, SDS = np.linspace(-1, 1, 21), np.geomspace(0.1, 2.0, 17)
+NAMED = {"weak": (0.0, 1.0), "sceptical": (0.0, 0.3), "vague": (0.0, 10.0)}
+
+
+def varied_row(varied, setting, prior_mean, prior_sd, shift=0.0, **more):
+    precision = 1 / ERROR**2 + 1 / prior_sd**2
+    found = norm((MEAN / ERROR**2 + prior_mean / prior_sd**2) / precision + shift, precision**-0.5)
+    lower, median, upper = np.exp(found.ppf([0.025, 0.5, 0.975]))
+    fixed = {"model": "piecewise", "shrinkage": "", "partition": "", "subgroup": "overall", "label": "Hazard ratio"}
+    numbers = {"median": median, "lower": lower, "upper": upper, "k_hat": 0.1, "resampled": False}
+    numbers |= {"prob_benefit": found.cdf(0), "prob_meaningful": found.cdf(np.log(0.8))}
+    names = {"varied": varied, "setting": setting, "prior": setting, "prior_mean": prior_mean, "prior_sd": prior_sd}
+    return fixed | numbers | names | more
+
+
+def sensitivity_rows():
+    rows = [varied_row("prior", name, *normal) for name, normal in NAMED.items()]
+    rows += [
+        varied_row("prior mean and SD", f"{m:g},{s:g}", m, s, resampled=m > 0.7 and s < 0.2)
+        for s in SDS
+        for m in MEANS
+    ]
+    rows += [varied_row("sceptical SD", f"0,{s:g}", 0.0, s) for s in np.geomspace(0.05, 2, 9)]
+    rows += [varied_row("bias", f"{b:g}", 0.0, 1.0, shift=b) for b in np.linspace(-0.2, 0.6, 9)]
+    rows += [
+        varied_row("intervals", "one interval", 0.0, 1.0),
+        varied_row("without", "follow_up", 0.0, 1.0, shift=0.05),
+    ]
+    return pd.DataFrame(rows).reindex(columns=SENSITIVITY)
+
+
+def tipping_rows():
+    whole = {"model": "piecewise", "shrinkage": "", "partition": "", "subgroup": "overall", "label": "Hazard ratio"}
+    points = [
+        {"varied": "sceptical sd", "criterion": "95% interval reaches 1", "value": 0.14, "closed_form": 0.15},
+        {"varied": "bias", "criterion": "P(benefit) is 0.95", "value": 0.17, "hazard_ratio": np.exp(0.17)},
+        {"varied": "bias", "criterion": "95% interval reaches 1", "value": 0.12, "hazard_ratio": np.exp(0.12)},
+    ]
+    rows = [whole | point for point in points]
+    for place, key in enumerate(("overall", "er=+", "er=-")):
+        group = {"model": "subgroups", "shrinkage": "half-normal", "partition": "er", "subgroup": key, "label": key}
+        rows += [
+            group
+            | point
+            | {"hazard_ratio": 1.1 - 0.2 * place + 0.05 * (point["criterion"] != "95% interval reaches 1")}
+            for point in points[1:]
+        ]
+    return pd.DataFrame(rows).reindex(columns=TIPPING)
+
+
 def made_table() -> xr.Dataset:
     shape = (IMPUTATIONS, 1, 2, 48)
     patients = np.broadcast_to(np.array([136.0, 138.0]), (IMPUTATIONS, 1, 2))
@@ -211,6 +263,8 @@ def made(fits=None, record=None, table=True) -> Reanalysis:
         run={"resolved": {"priors": {name: str(prior) for name, prior in PRIORS.items()}}, "notes": []},
         imbalance=imbalance_terms() if len(adjusted) else imbalance_terms()[:0],
         **judged(fits, table),
+        sensitivity=sensitivity_rows() if len(adjusted) else sensitivity_rows()[:0],
+        tipping=tipping_rows() if len(adjusted) else tipping_rows()[:0],
     )
 
 

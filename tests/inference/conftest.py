@@ -68,8 +68,9 @@ def few(pytestconfig, compile_once):
 
 @pytest.fixture(scope="session")
 def mf07(few):
-    """MF07-01, the proportional model, sampled under `vague` and reweighted to `sceptical`."""
-    return analyse("mf07-01", ("piecewise",), ("vague", "sceptical"), None, ("half-normal",), few, lambda _: None)
+    """MF07-01, the proportional model, sampled under `vague` and reweighted to `sceptical`, with its sensitivity."""
+    priors, forms = ("vague", "sceptical"), ("half-normal",)
+    return analyse("mf07-01", ("piecewise",), priors, None, forms, few, lambda _: None, vary=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,66 @@
+"""What it takes to overturn the overall conclusion, as text."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..models.imbalance import FORMS
+from .printing import heading, paragraph, rows_of
+
+if TYPE_CHECKING:
+    from ..inference import Reanalysis
+
+OVERALL = ("piecewise", "effects")
+CHANGES = {"prior": "named priors", "intervals": "other intervals", "without": "published numbers left out"}
+PRIMARY_FORM = next(iter(FORMS))
+
+
+def sensitivity(result: Reanalysis) -> None:
+    """Print where the conclusion about the overall hazard ratio tips, and how far it moves otherwise."""
+    tips = result.tipping[result.tipping["subgroup"].eq("overall") & result.tipping["partition"].eq("")]
+    model = next((name for name in OVERALL if tips["model"].eq(name).any()), None)
+    if model is None:
+        return
+    points = {(row["varied"], row["criterion"]): row for row in rows_of(tips[tips["model"].eq(model)])}
+    heading("Sensitivity of the overall hazard ratio")
+    paragraph(_sceptic(points["sceptical sd", "95% interval reaches 1"]))
+    paragraph(_bias(points["bias", "95% interval reaches 1"], points["bias", "P(benefit) is 0.95"], result.imbalance))
+    rows = result.sensitivity
+    paragraph(_ranges(rows[rows["model"].eq(model) & rows["subgroup"].eq("overall") & rows["partition"].eq("")]))
+
+
+def _sceptic(point: pd.Series) -> str:
+    if math.isnan(point["value"]):
+        return f"The 95% interval {point['note']}."
+    limit, closed = point["hazard_ratio"], point["closed_form"]
+    printed = "" if math.isnan(closed) else f" (by the printed interval alone: SD {closed:.3f})"
+    low, high = sorted((limit, 1 / limit))
+    return (
+        f"The 95% interval just reaches 1 under a sceptical prior of SD {point['value']:.3f}{printed}, which holds "
+        f"hazard ratios of {low:.2f} to {high:.2f} possible."
+    )
+
+
+def _bias(reaches: pd.Series, sure: pd.Series, imbalance: pd.DataFrame) -> str:
+    text = (
+        f"If bias makes the hazard ratio too small by a factor of {reaches['hazard_ratio']:.2f}, the interval "
+        f"reaches 1; by {sure['hazard_ratio']:.2f}, P(benefit) is 0.95."
+    )
+    shifts = imbalance.loc[imbalance["form"].eq(PRIMARY_FORM), "shift"]
+    return f"{text} Imbalance accounts for {math.exp(-shifts.sum()):.2f}." if len(shifts) else text
+
+
+def _ranges(rows: pd.DataFrame) -> str:
+    """Say between which values the hazard ratio and the probability of benefit lie, by what is changed."""
+    parts = []
+    for varied, name in CHANGES.items():
+        chosen = rows[rows["varied"].eq(varied)]
+        if len(chosen):
+            ratios, probabilities = chosen["median"], chosen["prob_benefit"]
+            parts.append(
+                f"{name} {ratios.min():.2f} to {ratios.max():.2f} (P(benefit) at least {probabilities.min():.3f})"
+            )
+    return f"Hazard ratio by {'; '.join(parts)}."

@@ -1,0 +1,90 @@
+"""Figures of what changes when assumptions do, drawn from made-up tables whose numbers are known."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from secondlook import figures
+
+MEAN, ERROR = -0.42, 0.15
+NAMED = {"weak": (0.0, 1.0), "sceptical": (0.0, 0.3), "vague": (0.0, 10.0)}
+KINDS = ("surface", "tipping", "alternatives")
+
+
+def marked(axes, gid):
+    (line,) = [line for line in axes.lines if line.get_gid() == gid]
+    return np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
+
+
+def test_named_priors_stand_where_they_are(drawn):
+    for axes in drawn["surface"].axes[:2]:
+        for name, (mean, sd) in NAMED.items():
+            x, y = marked(axes, name)
+            assert (x[0], y[0]) == pytest.approx((np.exp(mean), min(sd, 2.0)))
+        assert {text.get_text() for text in axes.texts} >= {"weak", "sceptical", "vague (SD 10)"}
+
+
+def test_cells_that_were_sampled_afresh_are_dotted(drawn):
+    x, y = marked(drawn["surface"].axes[0], "sampled afresh")
+    assert len(x) and (np.log(x) > 0.7).all() and (y < 0.2).all()
+
+
+def test_the_surface_is_the_table(drawn):
+    """The line of 0.95 runs where the conjugate posterior has it."""
+    axes = drawn["surface"].axes[0]
+    lines = next(one for one in axes.collections if list(getattr(one, "levels", ())) == [0.5, 0.9, 0.95, 0.975])
+    for x, sd in lines.get_paths()[2].vertices:
+        if 0.2 < sd < 0.33:
+            precision = 1 / ERROR**2 + 1 / sd**2
+            mean = -(sd**2) * (MEAN / ERROR**2 + norm.ppf(0.95) * np.sqrt(precision))
+            assert np.log(x) == pytest.approx(mean, abs=0.05)
+    titles = [axes.get_title(loc="left") for axes in drawn["surface"].axes[:2]]
+    assert titles == ["P(HR < 1)", "P(HR < 0.80)"]
+
+
+def test_tipping_lines_are_the_tables(drawn):
+    left, right = drawn["tipping"].axes
+    assert marked(left, "95% interval reaches 1: SD 0.140")[0][0] == 0.14
+    assert marked(left, "by the printed interval: SD 0.150")[0][0] == 0.15
+    assert marked(right, "95% interval reaches 1: 1.13")[0][0] == pytest.approx(np.exp(0.12))
+    total = np.exp(0.07)  # the made-up imbalance's shifts add up to -0.07
+    assert marked(right, f"imbalance, first order: {total:.2f}")[0][0] == pytest.approx(total)
+
+
+def test_bands_are_the_intervals(drawn, reanalysis):
+    for axes, name in zip(drawn["tipping"].axes, ("sceptical SD", "bias"), strict=True):
+        rows = reanalysis.sensitivity[reanalysis.sensitivity["varied"].eq(name)]
+        np.testing.assert_allclose(marked(axes, "median")[1], rows["median"])
+        assert axes.get_xlim()[0] <= marked(axes, "median")[0].min()
+
+
+def test_alternatives_are_in_order_with_their_numbers(drawn):
+    (axes,) = drawn["alternatives"].axes
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert names == [
+        *("Prior", "weak", "sceptical", "vague"),
+        *("Intervals of the model", "one interval", "Reconstruction without", "follow-up"),
+    ]
+    assert [tick.get_fontweight() for tick in axes.get_yticklabels()][:2] == ["bold", "normal"]
+    weak = np.exp(MEAN / ERROR**2 / (1 / ERROR**2 + 1))
+    assert marked(axes, "weak")[0][0] == pytest.approx(weak)
+    assert any(text.get_text().startswith(f"{weak:.2f} (") for text in axes.texts)
+
+
+def test_subgroups_tip_where_the_table_says(reanalysis):
+    from secondlook.figures.tipping import partition_tipping
+
+    figure = partition_tipping(reanalysis, "er")
+    assert list(marked(figure.axes[0], "95% interval reaches 1")[0]) == pytest.approx([1.1, 0.9, 0.7])
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["overall", "er=+", "er=-"]
+    assert partition_tipping(reanalysis, "sex") is None
+
+
+def test_narrow_figures_fit(reanalysis):
+    for kind in KINDS:
+        assert figures.draw(reanalysis, kind, 88.0).get_figwidth() * 25.4 == pytest.approx(88)
+
+
+def test_nothing_is_drawn_where_nothing_was_varied(remade):
+    for kind in KINDS:
+        assert figures.draw(remade("effects"), kind) is None
