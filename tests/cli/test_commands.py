@@ -65,6 +65,9 @@ def test_reanalyse_calls_the_library_once_and_writes_everything(run, library):
         "checks.csv",
         "model-comparison.csv",
         "prior-predictive.csv",
+        "sensitivity.csv",
+        "tipping.csv",
+        "psense.csv",
     }
     assert written == tables | {"posterior", "figures", "run.json", "record.json"}
     assert [path.name for path in Path("results").iterdir()] == ["mf07-01"]  # nothing is left over
