@@ -77,7 +77,8 @@ def fit(
         Prior on the overall log hazard ratio: weak, vague, external (from sister trials), robust (half external,
         half weak), sceptical, enthusiastic, pessimistic, or MEAN,SD.
     partition
-        For subgroups and effects: only this partition. Default: all that the record has.
+        For subgroups and effects: only this partition; for subgroups factors joined by commas, too. Default: all
+        that the record has, or all factors of its patients together.
     shrinkage
         For subgroups: half-normal, half-student-t, horseshoe, none or pooled.
     tau_scale

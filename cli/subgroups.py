@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 RAW = "none"
 FORMS = {RAW: "Without pooling", "pooled": "Pooled"}  # what is not shrunken
 STANDARDISED = "All patients, standardised"
+BETWEEN = "SD of log hazard ratios between "
 
 
 def effects(result: Reanalysis) -> None:
@@ -92,7 +93,12 @@ def _contrasts(rows: pd.DataFrame, partition: str) -> None:
             for row in rows_of(contrasts)
         ]
         table(("Contrast", "Ratio of hazard ratios", "P(larger benefit)"), cells, right=("P(larger benefit)",))
-    for row in rows_of(rows[rows["estimand"].eq("interaction_sd")]):
+    between = rows[rows["estimand"].eq("interaction_sd")]
+    if len(between) > 1:
+        sds = [(str(row["label"]).removeprefix(BETWEEN), ratio(row)) for row in rows_of(between)]
+        table(("SD of log hazard ratios (tau) between", "SD"), sds)
+        return
+    for row in rows_of(between):
         paragraph(f"SD of the strata's log hazard ratios (tau): {ratio(row)}.")
 
 

@@ -180,7 +180,8 @@ def _estimand(result: Reanalysis, row: pd.Series) -> tuple[str, str]:
     if row["model"] == ADJUSTED:
         number = result.imbalance["label"].nunique()
         return "Adjusted for imbalance", f"alike in {number} factors, {PRIMARY_FORM}"
-    label = result.record.all_partitions[row["partition"]].label
+    found = result.record.partition(row["partition"])
+    label = found.label if found else str(row["partition"])
     return f"Standardised over {within_text(label)}", f"strata of both arms, up to {row['time']:g}"
 
 

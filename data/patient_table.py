@@ -18,7 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .cohort import MONTHS
-from .errors import input_error
+from .errors import InputError, input_error
 from .record import ARMS, Record
 from .subgroup import OVERALL, Subgroup
 from .table import survival_table
@@ -26,6 +26,7 @@ from .table import survival_table
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
 LEAST_INTERVALS = 60
+MOST_CELLS = 2000
 HALF_A_DAY = 0.5 / MONTHS["days"]  # in months
 ON_A_BOUND = 1e-12  # relative distance within which a time lies on an interval's bound
 
@@ -51,7 +52,7 @@ def patient_table(patients: pd.DataFrame, record: Record, partition: str = "") -
     Raises
     ------
     InputError
-        When there is no such partition.
+        When there is no such partition, or its factors make too many cells.
     """
     factors = _factors(record, partition)
     stratum, levels = _cells(patients, factors)
@@ -96,14 +97,23 @@ def _cells(patients: pd.DataFrame, factors: Sequence[str]) -> tuple[Places, dict
         return np.zeros(len(patients), dtype=np.int64), {}
     categories = [patients[name].cat.categories for name in factors]
     shape = tuple(map(len, categories))
+    if math.prod(shape) > np.iinfo(np.int64).max:
+        raise _too_many(factors, math.prod(shape))
     codes = [patients[name].cat.codes.to_numpy().astype(np.int64) for name in factors]
     cells, stratum = np.unique(np.ravel_multi_index(codes, shape), return_inverse=True)
+    if len(cells) > MOST_CELLS:
+        raise _too_many(factors, len(cells))
     places = np.unravel_index(cells, shape)
     levels = {
         name: [str(names[code]) for code in place]
         for name, names, place in zip(factors, categories, places, strict=True)
     }
     return stratum, levels
+
+
+def _too_many(factors: Sequence[str], cells: int) -> InputError:
+    allowed = f"cross into {cells} strata; must be at most {MOST_CELLS}: take fewer factors or coarser levels"
+    return input_error("--partition", "", ",".join(factors), allowed)
 
 
 @dataclass(frozen=True)

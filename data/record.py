@@ -31,6 +31,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from scipy.special import ndtri
 
+from .labels import within_text
 from .printed import AnyNumber, NonNegative, Percent, Positive, Printed, Probability, PValue
 from .subgroup import OVERALL, Subgroup, subgroup
 
@@ -752,13 +753,24 @@ class Record(Table):
         chosen = [one for one in self.factors if one in wanted and one in usable]
         if wanted != {*chosen} or any(self.factors[one].post_randomisation for one in chosen):
             return None
-        label = ", ".join(self.factors[one].label for one in chosen)
+        first, *others = (self.factors[one].label for one in chosen)
+        label = ", ".join([first, *map(within_text, others)])
         return Partition.model_construct(label=label, factors=tuple(chosen))
 
     def partition_name(self, name: str) -> str:
         """Return what outputs call a partition: its name, or its factors in record order, joined by commas."""
         found = self.partition(name)
         return name if found is None or name in self.all_partitions else ",".join(found.factors)
+
+    def is_joint(self, name: str) -> bool:
+        """Whether a partition's factors add up: several of the patients' joined by commas, not a declared cross."""
+        return self.patients is not None and "," in name and name not in self.all_partitions
+
+    @property
+    def patient_partition(self) -> str:
+        """All factors of the patients that may divide them, joined by commas; empty without any."""
+        factors = self.patients.factors if self.patients else ()
+        return ",".join(name for name in self.factors if name in factors and self.partition(name))
 
     @property
     def overall_hazard_ratio(self) -> HazardRatio | None:

@@ -52,7 +52,7 @@ def shrinkage(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) ->
         ``None`` without both fits.
     """
     overall, *rows = subgroup_rows(reanalysis, partition)
-    strata = {one.subgroup.key for one in reported(reanalysis, partition) if len(one.members) == 1}
+    strata = {one.subgroup.key for one in reported(reanalysis, partition) if one.unit}
     both = [(row, row.raw) for row in rows if row.key in strata and row.raw is not None]
     if not both:
         return None
@@ -73,7 +73,7 @@ def tau_text(reanalysis: Reanalysis, partition: str) -> str:
     rows = reanalysis.estimates
     chosen = rows["estimand"].eq("interaction_sd") & rows["model"].eq("subgroups") & rows["partition"].eq(partition)
     found = rows[chosen & rows["prior"].eq(primary_prior(reanalysis))]
-    if found.empty:
+    if len(found) != 1:  # none, or one of each factor
         return ""
     row = found.iloc[0]
     values = f"{row['median']:.2f} ({row['lower']:.2f}\N{EN DASH}{row['upper']:.2f})"

@@ -13,7 +13,8 @@ from matplotlib.patches import Patch
 
 from ..data import ARMS
 from ..inference import Reanalysis
-from ..inference.quantities import Curves
+from ..inference.quantities import SurvivalCurves
+from ..inference.standardised import mixtures
 from .selection import Array, last_time
 from .strata import reported, short_label, strata_fit, stratum_draws
 from .style import ARM_STYLES, GREY, MM_PER_INCH, WIDE, is_wide, new_figure, time_ticks
@@ -25,6 +26,8 @@ PANEL_MM = 46.0
 def strata_survival(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) -> Figure | None:
     """Draw posterior survival of both arms in every stratum, with 95% bands and the paper's landmarks.
 
+    Where several factors add up, in every level of every factor: averaged over its patients.
+
     Parameters
     ----------
     reanalysis
@@ -34,24 +37,25 @@ def strata_survival(reanalysis: Reanalysis, partition: str, width_mm: float = WI
     width_mm
         Printed width.
     """
-    strata = sorted(
-        (one for one in reported(reanalysis, partition) if len(one.members) == 1), key=lambda one: one.members
-    )
+    strata = [one for one in reported(reanalysis, partition) if one.unit]
+    if not reanalysis.record.is_joint(partition):
+        strata = sorted(strata, key=lambda one: one.members)
     columns = min(len(strata), 2 if is_wide(width_mm) else 1)
     rows = math.ceil(len(strata) / columns)
     figure = new_figure(width_mm, PANEL_MM * rows + 16)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     edges = np.array(strata_fit(reanalysis, partition).edges)
     last = last_time(reanalysis, edges)
-    hazards = np.concatenate([rates for rates, _ in stratum_draws(reanalysis, partition)], axis=1)
+    hazards, patients = zip(*stratum_draws(reanalysis, partition), strict=True)
+    rates, weights = np.concatenate(hazards, axis=1), np.mean(patients, axis=0)
     for axes, one in zip(panels.flat, strata, strict=False):
-        control, treatment = hazards[:, :, one.members[0]].transpose(2, 0, 1, 3)
-        _draw_curves(axes, Curves(edges, (control, treatment)), last)
+        members = list(one.members)
+        _draw_curves(axes, mixtures(edges, rates[:, :, members], [weights[members]]), last)
         for item in reanalysis.record.survival:
             if item.use and item.where == one.subgroup:
                 draw_landmark(axes, item, last)
         label = short_label(reanalysis, partition, one.label)
-        axes.set_title(f"{label}\n{_counts(reanalysis, partition, one.members[0])}", fontsize=7, loc="left")
+        axes.set_title(f"{label}\n{_counts(reanalysis, partition, members)}", fontsize=7, loc="left")
     for axes in panels.flat[len(strata) :]:
         axes.set_visible(False)
     _dress(panels, reanalysis, last)
@@ -59,7 +63,7 @@ def strata_survival(reanalysis: Reanalysis, partition: str, width_mm: float = WI
     return figure
 
 
-def _draw_curves(axes: Axes, curves: Curves, last: float) -> None:
+def _draw_curves(axes: Axes, curves: SurvivalCurves, last: float) -> None:
     times = np.linspace(0, last, POINTS)
     for number, arm in enumerate(ARMS):
         style = ARM_STYLES[arm]
@@ -68,9 +72,9 @@ def _draw_curves(axes: Axes, curves: Curves, last: float) -> None:
         axes.plot(times, middle, color=style.colour, linestyle=style.line, gid=f"curve-{arm}")
 
 
-def _counts(reanalysis: Reanalysis, partition: str, stratum: int) -> str:
+def _counts(reanalysis: Reanalysis, partition: str, strata: list[int]) -> str:
     """Return deaths and patients by arm, averaged over imputations."""
-    table = reanalysis.tables[partition].isel(stratum=stratum)
+    table = reanalysis.tables[partition].isel(stratum=strata).sum("stratum")
     parts = []
     for arm in reversed(ARMS):
         one = table.sel(arm=arm).mean("imputation")

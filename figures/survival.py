@@ -16,7 +16,7 @@ from ..data import ARMS
 from ..data.record import Survival
 from ..data.table import edges, numbers_at_risk
 from ..inference import Reanalysis
-from ..inference.quantities import Curves
+from ..inference.quantities import Curves, SurvivalCurves
 from .selection import CURVES, Array, arm_title, curves_fit, flat, last_time
 from .style import ARM_STYLES, BLACK, GREY, MM_PER_INCH, WIDE, is_wide, new_figure, time_ticks
 
@@ -63,7 +63,7 @@ def survival(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
     return figure
 
 
-def curve_quantiles(curves: Curves, arm: int, times: Array) -> Array:
+def curve_quantiles(curves: SurvivalCurves, arm: int, times: Array) -> Array:
     """Return the posterior's 2.5%, 50% and 97.5% survival at some times, shape ``(3, times)``."""
     return np.array([np.quantile(flat(curves.survival(arm, time)), BAND) for time in times]).T
 

@@ -293,7 +293,9 @@ def _divisions(record: Record, models: Sequence[str], partition: str | None) -> 
     if "subgroups" in models and partition is not None:
         partition = check_partition(record, partition)
     whole = [""] if {*models} & {*PIECEWISE_MODELS, "subgroups"} else []
-    strata = [partition] if partition else list(record.all_partitions)
+    jointly = [record.patient_partition] if record.patient_partition else []
+    known = jointly if record.source == "patients" else list(record.all_partitions)
+    strata = [partition] if partition else known
     return partition, [*whole, *strata] if "subgroups" in models else whole
 
 

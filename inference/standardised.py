@@ -30,6 +30,9 @@ Array = NDArray[np.float64]
 Members = tuple[int, ...]
 SIGNS = ("+", "-")
 MOST_STEPS = 50
+MOST_PAIRED = 12  # strata whose pairs are gone through
+NODES = 6  # of the quadrature in each interval, for more strata
+MOST_NUMBERS = 4_000_000  # hazards of strata that are held at once
 PRECISION = 1e-7  # of the last but one step; the last one squares it
 
 
@@ -47,12 +50,15 @@ class ReportedSubgroup:
         Places of its strata among the partition's.
     complement
         All other patients; ``None`` where they are not a product of factor levels.
+    unit
+        Whether it has an effect of its own in the model: a stratum, or a level of one of several factors.
     """
 
     subgroup: Subgroup
     label: str
     members: Members
     complement: Subgroup | None = None
+    unit: bool = False
 
     @property
     def reference(self) -> str:
@@ -109,6 +115,8 @@ class Mixtures:
         left of the probability that one of them dies.
         """
         strata = _until(self.strata, time)
+        if len(self.shares.T) > MOST_PAIRED:
+            return self._average_by_quadrature(strata)
         control, treatment = strata.rates
         alive = [np.exp(-strata.cumulative_hazard(arm)) for arm in (0, 1)]
         treated_first = np.zeros((len(self.shares), *control.shape[1:-1]))
@@ -119,6 +127,19 @@ class Mixtures:
             treated_first += shares[:, None, None] * self._averaged(first)
         neither = self._averaged(alive[0][..., -1]) * self._averaged(alive[1][..., -1])
         return np.asarray(treated_first / (1 - neither - treated_first))
+
+    def _average_by_quadrature(self, strata: Curves) -> Array:
+        """Return the average hazard ratio by Gauss and Legendre's rule in every interval: cost linear in strata."""
+        steps = np.diff(strata.edges)
+        start = [np.exp(-strata.cumulative_hazard(arm)[..., :-1]) for arm in (0, 1)]
+        died = [np.zeros(1), np.zeros(1)]
+        for node, weight in zip(*np.polynomial.legendre.leggauss(NODES), strict=True):
+            elapsed = steps * (1 + node) / 2
+            alive = [start[arm] * np.exp(-strata.rates[arm] * elapsed) for arm in (0, 1)]
+            left = [self._averaged(alive[arm]) for arm in (0, 1)]
+            dying = [self._averaged(alive[arm] * strata.rates[arm]) for arm in (0, 1)]
+            died = [died[arm] + (left[1 - arm] * dying[arm]) @ (steps * weight / 2) for arm in (0, 1)]
+        return np.asarray(died[1] / died[0])
 
     def _averaged(self, values: Array) -> Array:
         return np.tensordot(self.shares, values, axes=1)
@@ -200,7 +221,8 @@ def mixtures(edges: Array, rates: Array, weights: ArrayLike) -> Mixtures:
 def partition_subgroups(record: Record, partition: str, strata: Sequence[Subgroup]) -> list[ReportedSubgroup]:
     """Return the subgroups of a partition that are reported, each set of patients once.
 
-    All patients; every published subgroup, followed by its complement; every level of every factor; every stratum.
+    All patients; every published subgroup, followed by its complement; every level of every factor; every stratum,
+    unless the factors add up (`Record.is_joint`).
 
     Parameters
     ----------
@@ -213,11 +235,13 @@ def partition_subgroups(record: Record, partition: str, strata: Sequence[Subgrou
     """
     levels = {name: factor.levels for name, factor in record.factors.items()}
     found: dict[Members, ReportedSubgroup] = {}
-    for one in _candidates(record, strata, levels):
+    joint = record.is_joint(partition)
+    for one in [*_candidates(record, strata, levels), *(() if joint else strata)]:
         members = tuple(place for place, stratum in enumerate(strata) if stratum.within(one))
         if members:
             label = _standardised_label(record, partition, strata) if one.is_overall else _label(record, one)
-            found.setdefault(members, ReportedSubgroup(one, label, members, one.complement(levels)))
+            unit = _is_level(one) if joint else len(members) == 1
+            found.setdefault(members, ReportedSubgroup(one, label, members, one.complement(levels), unit))
     return list(found.values())
 
 
@@ -233,13 +257,17 @@ def _candidates(
                 yield complement
     for factor in strata[0].factors:
         yield from (Subgroup(((factor, (level,)),)) for level in levels[factor])
-    yield from strata
+
+
+def _is_level(one: Subgroup) -> bool:
+    return [len(levels) for _, levels in one.restrictions] == [1]
 
 
 def _standardised_label(record: Record, partition: str, strata: Sequence[Subgroup]) -> str:
     declared = record.all_partitions.get(partition)
     labels = [declared.label] if declared else [record.factors[name].label for name in strata[0].factors]
-    return f"All patients, standardised over {' and '.join(map(within_text, labels))}"
+    *others, last = map(within_text, labels)
+    return f"All patients, standardised over {' and '.join(filter(None, (', '.join(others), last)))}"
 
 
 def _label(record: Record, one: Subgroup) -> str:
@@ -303,19 +331,33 @@ def standardised_quantities(
         When a subgroup has no patients.
     """
     patients = np.asarray(weights, dtype=float)
-    rates = stratum_rates(posterior.isel(stratum=slice(len(patients))), time_covariate)
     end = float(max(landmarks, default=edges[-1]) if average_to is None else average_to)
     others = [_others(one, len(patients)) for one in subgroups]
     groups = list(dict.fromkeys([*(one.members for one in subgroups), *filter(None, others)]))
-    everyone = mixtures(edges, rates, _group_weights(patients, groups))
-    ratios = dict(zip(groups, everyone.average_hazard_ratio(end), strict=True))
-    reported = replace(everyone, shares=everyone.shares[: len(subgroups)])
+    shares = _group_weights(patients, groups)
+    strata = posterior[["alpha", "beta", "gamma", "kappa", "delta"]].isel(stratum=slice(len(patients)))
+    alike, parts = _one_effect(posterior, len(patients)), []
+    for block in _blocks(strata):
+        everyone = mixtures(edges, stratum_rates(block, time_covariate), shares)
+        ratios = dict(zip(groups, everyone.average_hazard_ratio(end), strict=True))
+        reported = replace(everyone, shares=everyone.shares[: len(subgroups)])
+        effects = _effects(subgroups, ratios, curve_quantities(reported, landmarks), end)
+        parts.append([*effects, *(() if alike else _contrasts(subgroups, others, ratios, end))])
     found = [
-        *_effects(subgroups, ratios, curve_quantities(reported, landmarks), end),
-        *(() if _one_effect(posterior, len(patients)) else _contrasts(subgroups, others, ratios, end)),
-        *_between(posterior, subgroups),
+        (same[0][0], np.concatenate([values for _, values in same], axis=-1)) for same in zip(*parts, strict=True)
     ]
-    return [(replace(quantity, partition=partition), values) for quantity, values in found]
+    return [
+        (replace(quantity, partition=partition), values)
+        for quantity, values in [*found, *_between(posterior, subgroups, partition)]
+    ]
+
+
+def _blocks(posterior: xr.Dataset) -> Iterator[xr.Dataset]:
+    """Yield the posterior's draws in blocks whose hazards fit into memory."""
+    sizes = posterior.sizes
+    block = max(MOST_NUMBERS // (sizes["stratum"] * sizes["interval"] * sizes["chain"]), 1)
+    for start in range(0, sizes["draw"], block):
+        yield posterior.isel(draw=slice(start, start + block))
 
 
 def _one_effect(posterior: xr.Dataset, strata: int) -> bool:
@@ -357,9 +399,21 @@ def _contrasts(
             yield quantity, ratios[one.members] / ratios[rest]
 
 
-def _between(posterior: xr.Dataset, subgroups: Sequence[ReportedSubgroup]) -> Iterator[tuple[Quantity, Array]]:
-    """Yield the SD of log hazard ratios between strata, where the model has one."""
-    if "tau" in posterior:
-        strata = sorted((one for one in subgroups if len(one.members) == 1), key=lambda one: one.members)
-        label = "SD of log hazard ratios between " + ", ".join(one.label for one in strata)
-        yield Quantity("interaction_sd", label), posterior["tau"].transpose("chain", "draw").to_numpy()
+def _between(
+    posterior: xr.Dataset, subgroups: Sequence[ReportedSubgroup], partition: str
+) -> Iterator[tuple[Quantity, Array]]:
+    """Yield the SD of log hazard ratios between strata, where the model has one, or between each factor's levels."""
+    if "tau" not in posterior:
+        return
+    units = sorted((one for one in subgroups if one.unit), key=lambda one: one.members)
+    if "scale" not in posterior["tau"].dims:
+        yield _interaction_sd(units), posterior["tau"].transpose("chain", "draw").to_numpy()
+        return
+    each = posterior["tau"].transpose("scale", "chain", "draw").to_numpy()
+    for factor, values in zip(partition.split(","), each, strict=True):
+        levels = [one for one in subgroups if one.unit and one.subgroup.factors == (factor,)]
+        yield replace(_interaction_sd(levels), variant=factor), values
+
+
+def _interaction_sd(units: Sequence[ReportedSubgroup]) -> Quantity:
+    return Quantity("interaction_sd", "SD of log hazard ratios between " + ", ".join(one.label for one in units))

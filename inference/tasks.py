@@ -187,9 +187,9 @@ def _subgroup_task(
     *,
     primary_only: bool,
 ) -> Task:
-    from ..models.subgroups import log_time, subgroup_data, subgroups
+    from ..models.subgroups import Division, log_time, several_factors, subgroup_data, subgroups
 
-    form = ShrinkageForm(shrinkage, options.tau_scale)
+    form, joint = ShrinkageForm(shrinkage, options.tau_scale), record.is_joint(partition)
     strata = [parse_key(str(key)) for key in source.tables.stratum.to_numpy()]
     reported = partition_subgroups(record, partition, strata)
 
@@ -200,14 +200,30 @@ def _subgroup_task(
         chosen = table(int(posterior["imputation"])).isel(imputation=0)
         covariate = log_time(chosen, chosen.deaths.sum(("stratum", "arm")).to_numpy())
         patients = chosen.patients.sum("arm").to_numpy()
+        if joint and form.name == "horseshoe":  # one for all factors: the first
+            posterior = posterior.assign(tau=posterior["tau"].isel(scale=0))
         return standardised_quantities(posterior, covariate, bounds, patients, reported, partition, landmarks)
+
+    def division(made: xr.Dataset) -> Division | None:
+        if not joint:
+            return None
+        levels = [made[name].to_numpy() for name in partition.split(",")]
+        return several_factors(levels, made.patients.isel(imputation=0).sum("arm").to_numpy(), form)
+
+    def build(prior: Prior) -> object:
+        made = table(0)
+        return subgroups(made, prior, form, strata=most_strata, division=division(made))
+
+    def data(imputation: int) -> Data:
+        made = table(imputation)
+        return subgroup_data(made, 0, form, strata=most_strata, division=division(made))
 
     return Task(
         model="subgroups",
         shrinkage=shrinkage,
         partition=partition,
-        build=lambda prior: subgroups(table(0), prior, form, strata=most_strata),
-        data=lambda imputation: subgroup_data(table(imputation), 0, form, strata=most_strata),
+        build=build,
+        data=data,
         quantities=quantities,
         overall="beta",
         imputed=source.imputed,

@@ -18,7 +18,10 @@ log time ``u``, both summing to zero weighted by patients. ``delta`` are the str
 ``pooled``         ``delta = 0``
 =================  ==========================================================================================
 
-What ``gamma``, ``kappa`` and ``delta`` are made of is a `Division`: in a partition each stratum has its own.
+What ``gamma``, ``kappa`` and ``delta`` are made of is a `Division`: in a partition each stratum has its own. With
+several factors the strata are the cells of their cross, and a cell's are the sums over its factors of what belongs to
+its levels: prognosis and slope of each level unshrunk, effects of all levels of a factor shrunken together with a
+``tau`` of the factor's own, or by one horseshoe across all factors.
 
 All forms and divisions of one size, and partitions filled up to one number of strata, are one graph: what differs is
 data. As ``eta`` is linear in the unknowns of the control arm, ``y``, the deaths matter only by their sufficient
@@ -33,6 +36,7 @@ Sources: Gelman 2006, Bayesian Anal 1:515 (half-t scales); Piironen and Vehtari 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +97,28 @@ def one_factor(patients: Array, form: ShrinkageForm, strata: int | None = None) 
     own = _contrasts(present) if form.name == "none" else np.eye(present)
     prognosis = np.eye(present) - patients / patients.sum()
     return Division(np.pad(prognosis, (fill, fill)), np.pad(own, (fill, fill)), np.ones((1, number)))
+
+
+def several_factors(levels: Sequence[NDArray[np.str_]], patients: Array, form: ShrinkageForm) -> Division:
+    """Return the division of crossed factors, which add up.
+
+    Parameters
+    ----------
+    levels
+        Level of every stratum, factor by factor, each of shape ``(C,)``.
+    patients
+        Of the strata, both arms together.
+    form
+        Form of shrinkage: ``tau`` differs between factors, but for the horseshoe.
+    """
+    belongs = [(names[:, None] == np.unique(names)).astype(float) for names in levels]
+    sizes = [one.shape[1] for one in belongs]
+    centred = [one - patients @ one / patients.sum() for one in belongs]
+    own = [one @ _contrasts(size) if form.name == "none" else one for one, size in zip(belongs, sizes, strict=True)]
+    scales = np.repeat(np.eye(len(sizes)), sizes, axis=1)
+    if form.name == "horseshoe":
+        scales = np.vstack([np.ones(sum(sizes)), np.zeros((len(sizes) - 1, sum(sizes)))])
+    return Division(np.hstack(centred), np.hstack(own), scales)
 
 
 def _contrasts(strata: int) -> Array:

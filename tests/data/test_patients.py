@@ -385,6 +385,21 @@ def test_partitions_are_named_or_factors_joined_by_commas(name, means):
         assert table.sizes["stratum"] == {"sex": 2}.get(means, 6)
 
 
+def test_too_many_cells_are_refused():
+    factors = {name: {"label": name, "levels": [str(level) for level in range(10)]} for name in "abcd"}
+    changed = FIELDS["patients"] | {"factors": [*"abcd"], "cut": {}}
+    own = parse_record(FIELDS | {"factors": factors, "patients": changed})
+    rows = frame(3000).assign(**{name: (np.arange(3000) // 10**place) % 10 for place, name in enumerate("abcd")})
+    message = (
+        r"--partition: a,b,c,d: cross into 3000 strata; must be at most 2000: take fewer factors or coarser levels"
+    )
+    rows["d"] = np.arange(3000) % 10
+    assert patient_table(check_patients(rows, own), own, "a,b,c").sizes["stratum"] == 1000
+    rows["d"] = np.arange(3000) // 300
+    with pytest.raises(InputError, match=message):
+        patient_table(check_patients(rows, own), own, "a,b,c,d")
+
+
 def test_factors_known_only_after_randomisation_are_no_partition():
     later = {"sex": FIELDS["factors"]["sex"] | {"post_randomisation": True}, "age": FIELDS["factors"]["age"]}
     own = parse_record(FIELDS | {"factors": later})

@@ -9,6 +9,9 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 
 from secondlook.data import Subgroup, load_record
+from secondlook.data.reading import parse_record
+from secondlook.data.subgroup import parse_key
+from secondlook.inference import standardised
 from secondlook.inference.quantities import Curves
 from secondlook.inference.standardised import (
     ReportedSubgroup,
@@ -100,6 +103,54 @@ def test_two_exponential_strata_whose_hazards_differ_four_fold():
     for end in (12.0, 60.0):
         expected = average_by_hand(constant(*pairs)[0, 0], shares, end)
         assert curves.average_hazard_ratio(end) == pytest.approx(expected, rel=1e-10)
+
+
+def test_many_strata_are_averaged_as_few_are(changing, monkeypatch):
+    """The rule of quadrature in each interval, against the closed form over pairs of strata."""
+    curves = mixtures(EDGES, changing, [[10, 20, 30], [1, 0, 3]])
+    exact = [curves.average_hazard_ratio(end) for end in (20.0, 36.0, 80.0)]
+    monkeypatch.setattr(standardised, "MOST_PAIRED", 2)
+    for end, expected in zip((20.0, 36.0, 80.0), exact, strict=True):
+        np.testing.assert_allclose(curves.average_hazard_ratio(end), expected, rtol=1e-8)
+
+
+def test_draws_in_blocks_give_what_all_at_once_give(monkeypatch):
+    record, strata = parse_record(JOINT), [parse_key(key) for key in ("a=x,b=p", "a=x,b=q", "a=y,b=q")]
+    rng = np.random.default_rng(3)
+    dims = {"alpha": "interval", "gamma": "stratum", "kappa": "stratum", "delta": "stratum", "tau": "scale"}
+    sizes = {"interval": 4, "stratum": 3, "scale": 2}
+    draws = {
+        name: (("chain", "draw", dim), rng.normal(-3.5 * (name == "alpha"), 0.2, (2, 7, sizes[dim])))
+        for name, dim in dims.items()
+    }
+    posterior = xr.Dataset(draws | {"beta": (("chain", "draw"), rng.normal(-0.3, 0.2, (2, 7)))})
+    reported = partition_subgroups(record, "a,b", strata)
+    assert [one.subgroup.key for one in reported] == ["overall", "a=x", "a=y", "b=p", "b=q"]  # levels, not cells
+    assert [one.unit for one in reported] == [False, True, True, True, True]
+    arguments = (posterior, np.linspace(-1, 1, 4), EDGES, [30, 20, 50], reported, "a,b", (36.0,))
+    whole = standardised_quantities(*arguments)
+    between = [(q.label, q.name) for q, _ in whole if q.estimand == "interaction_sd"]
+    assert between == [
+        ("SD of log hazard ratios between A: x, A: y", "interaction_sd a"),
+        ("SD of log hazard ratios between B: p, B: q", "interaction_sd b"),
+    ]
+    monkeypatch.setattr(standardised, "MOST_NUMBERS", 3 * 4 * 2 * 3)
+    for (quantity, values), (again, parts) in zip(whole, standardised_quantities(*arguments), strict=True):
+        assert quantity == again
+        np.testing.assert_allclose(parts, values, rtol=1e-12)
+
+
+JOINT = {
+    "schema": 1,
+    "id": "joint",
+    "title": "t",
+    "arms": {"control": {"label": "C"}, "treatment": {"label": "T"}},
+    "factors": {
+        name: {"label": name.upper(), "levels": levels} for name, levels in (("a", ["x", "y"]), ("b", ["p", "q"]))
+    },
+    "patients": {"time": "t", "unit": "months", "event": "e", "arm": "g", "control": "0", "treatment": "1"}
+    | {"factors": ["a", "b"]},
+}
 
 
 def test_changing_hazards_by_quadrature(changing):

@@ -1,17 +1,24 @@
 """Hierarchical model of strata: against quadrature, closed forms, and the diagnostics gate under every shrinkage."""
 
+from functools import cache
+
 import numpy as np
+import pandas as pd
 import pytest
 from arviz_stats.base import array_stats
+from lifelines import CoxPHFitter
 from scipy import stats
 
 from secondlook.data import InputError
-from secondlook.data.table import survival_table
+from secondlook.data.patient_table import patient_table
+from secondlook.data.patients import check_patients
+from secondlook.data.reading import parse_record
+from secondlook.data.table import regroup, survival_table
 from secondlook.inference.options import Options
 from secondlook.inference.sampling import sample
 from secondlook.models.priors import Prior
 from secondlook.models.shrinkage import SHRINKAGES, ShrinkageForm
-from secondlook.models.subgroups import log_time, subgroup_data, subgroups
+from secondlook.models.subgroups import log_time, one_factor, several_factors, subgroup_data, subgroups
 
 WEAK = Prior("weak", (0.0,), (1.0,))
 EDGES = np.array([0.0, 12.0, 24.0, 48.0])
@@ -150,3 +157,113 @@ def test_unknown_forms_are_refused():
     ):
         ShrinkageForm("lasso")
     assert [ShrinkageForm(name).has_tau for name in SHRINKAGES] == [True, True, True, False, False]
+
+
+# --- several factors
+
+
+def crossed_trial(number=6000, seed=5):
+    """Return patients whose factors act on hazard and effect side by side, and the true effects of their levels."""
+    rng = np.random.default_rng(seed)
+    sex, stage, arm = rng.integers(0, 2, number), rng.integers(0, 3, number), rng.integers(0, 2, number)
+    effects = {"sex": np.array([-0.3, 0.1]), "stage": np.array([-0.4, -0.1, 0.2])}
+    log_rate = np.log(0.03) + np.array([0.0, 0.5])[sex] + np.array([0.0, 0.4, 0.9])[stage]
+    log_rate = log_rate + arm * (effects["sex"][sex] + effects["stage"][stage])
+    death, end = rng.exponential(np.exp(-log_rate)), rng.uniform(20, 48, number)
+    frame = pd.DataFrame({"time": np.minimum(death, end), "died": 1 * (death <= end), "arm": arm})
+    return frame.assign(sex=np.array(["f", "m"])[sex], stage=np.array(["1", "2", "3"])[stage]), effects
+
+
+CROSSED = {
+    "schema": 1,
+    "id": "crossed",
+    "title": "t",
+    "arms": {"control": {"label": "C"}, "treatment": {"label": "T"}},
+    "factors": {
+        "sex": {"label": "Sex", "levels": ["f", "m"]},
+        "stage": {"label": "Stage", "levels": ["1", "2", "3"]},
+    },
+    "patients": {"time": "time", "unit": "months", "event": "died", "arm": "arm", "control": "0", "treatment": "1"}
+    | {"factors": ["sex", "stage"]},
+}
+
+
+@pytest.fixture(scope="module")
+def crossed(compiled):
+    """Return the trial's rows, and draws of the levels' effects under some form of shrinkage, from one graph."""
+    frame, truth = crossed_trial()
+    trial = parse_record(CROSSED)
+    made = regroup(patient_table(check_patients(frame, trial), trial, "sex,stage"), [0, 12, 24, 48])
+    levels = [made[name].to_numpy() for name in ("sex", "stage")]
+    patients = made.patients[0].sum("arm").to_numpy()
+
+    @cache
+    def run(name):
+        form = ShrinkageForm(name)
+        division = several_factors(levels, patients, form)
+        graph = compiled("two factors", subgroups(made, WEAK, form, division=division))
+        data = subgroup_data(made, 0, form, division=division) | {"prior": WEAK.padded()}
+        posterior, statistics = sample(graph, data, Options(draws=400), 0)
+        assert int(statistics["diverging"].sum()) == 0
+        cells = (posterior["beta"] + posterior["delta"]).transpose("stratum", "chain", "draw").to_numpy()
+        return posterior, cells
+
+    return frame, made, truth, run
+
+
+def test_factors_without_pooling_agree_with_a_cox_fit_of_the_patients(crossed):
+    """Differences between levels: the partial likelihood's interactions, another program's, from the patients."""
+    frame, made, _, run = crossed
+    _, cells = run("none")
+    rows = frame[["time", "died", "arm"]].assign(male=frame.sex.eq("m") * 1.0)
+    rows = rows.assign(**{f"stage{level}": frame.stage.eq(level) * 1.0 for level in "23"})
+    for name in ("male", "stage2", "stage3"):
+        rows[f"{name} treated"] = rows[name] * rows["arm"]
+    cox = CoxPHFitter().fit(rows, "time", "died").summary
+    keys = made.stratum.to_numpy().tolist()
+    others = {"male": ("sex=m,stage=1", 0.4), "stage2": ("sex=f,stage=2", 0.3), "stage3": ("sex=f,stage=3", 0.6)}
+    for name, (key, expected) in others.items():
+        ours = cells[keys.index(key)] - cells[keys.index("sex=f,stage=1")]
+        theirs, error = cox.loc[f"{name} treated", ["coef", "se(coef)"]]
+        assert ours.mean() == pytest.approx(theirs, abs=0.25 * error)
+        assert ours.std() == pytest.approx(error, rel=0.07)
+        assert ours.mean() == pytest.approx(expected, abs=3 * error)
+    reference = cells[keys.index("sex=f,stage=1")]
+    assert reference.mean() == pytest.approx(cox.loc["arm", "coef"], abs=0.25 * cox.loc["arm", "se(coef)"])
+
+
+@pytest.mark.parametrize("name", ["half-normal", "horseshoe", "pooled"])
+def test_effects_of_factors_add_up_and_are_found_under_every_shrinkage(crossed, name):
+    _, made, truth, run = crossed
+    posterior, cells = run(name)
+    by_cell = {key: cells[place] for place, key in enumerate(made.stratum.to_numpy().tolist())}
+    first = by_cell["sex=f,stage=1"] - by_cell["sex=m,stage=1"]
+    np.testing.assert_allclose(first, by_cell["sex=f,stage=3"] - by_cell["sex=m,stage=3"], atol=1e-9)
+    assert array_stats.rhat(cells, chain_axis=-2, draw_axis=-1).max() <= 1.02
+    if name == "pooled":
+        assert np.ptp(cells.mean(axis=(1, 2))) == pytest.approx(0, abs=1e-9)
+        return
+    for key, values in by_cell.items():
+        sex, stage = (part[-1] for part in key.split(","))
+        expected = truth["sex"]["fm".index(sex)] + truth["stage"]["123".index(stage)]
+        assert values.mean() == pytest.approx(expected, abs=3 * values.std())
+    assert posterior["tau"].dims[-1] == "scale"
+
+
+@pytest.mark.parametrize("name", SHRINKAGES)
+def test_one_factor_is_a_partition(name):
+    patients = np.array([60.0, 150.0, 24.0])
+    ours = several_factors([np.array(["a", "b", "c"])], patients, ShrinkageForm(name))
+    theirs = one_factor(patients, ShrinkageForm(name))
+    for part in ("prognosis", "effects", "scales"):
+        np.testing.assert_allclose(getattr(ours, part), getattr(theirs, part), atol=1e-12)
+
+
+def test_prognosis_of_each_factor_is_centred_at_the_patients(crossed):
+    _, made, _, run = crossed
+    shares = made.patients[0].sum("arm").to_numpy() / 6000
+    posterior, _ = run("half-normal")
+    gamma = posterior["gamma"].transpose("chain", "draw", "stratum").to_numpy()
+    np.testing.assert_allclose(gamma @ shares, 0, atol=1e-9)
+    by_cell = dict(zip(made.stratum.to_numpy().tolist(), gamma.mean(axis=(0, 1)), strict=True))
+    assert by_cell["sex=m,stage=3"] - by_cell["sex=m,stage=1"] == pytest.approx(0.9, abs=0.15)
