@@ -46,6 +46,7 @@ COMMANDS = {
         "results:compare",
         "Print published, Cox and posterior hazard ratios side by side.",
     ),
+    "evidence": ("pooling:evidence", "Pool the trials of one question; hold each to the others."),
     "plot": ("results:plot", "Draw figures from saved results, as PNG and SVG."),
     "trials": ("records:trials", "List the built-in trials."),
     "show": ("records:show", "Print everything that a trial's record holds."),

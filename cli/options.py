@@ -54,7 +54,9 @@ class Shared:
     quiet: Annotated[bool, Parameter(negative=())] = False
 
 
-def checked_options(shared: Shared, tau_scale: float = Options.tau_scale) -> Options:
+def checked_options(
+    shared: Shared, tau_scale: float = Options.tau_scale, trial_tau_scale: float = Options.trial_tau_scale
+) -> Options:
     """Return options as the library takes them.
 
     Parameters
@@ -63,6 +65,8 @@ def checked_options(shared: Shared, tau_scale: float = Options.tau_scale) -> Opt
         As given on the command line.
     tau_scale
         Scale of the prior on the SD between subgroups.
+    trial_tau_scale
+        Scale of the prior on the SD between trials.
 
     Raises
     ------
@@ -84,6 +88,7 @@ def checked_options(shared: Shared, tau_scale: float = Options.tau_scale) -> Opt
             harm_threshold=shared.harm_threshold,
             design_hazard_ratio=shared.design_hr,
             tau_scale=tau_scale,
+            trial_tau_scale=trial_tau_scale,
         )
     except InputError as error:
         raise InputError([*problems, *error.problems]) from None

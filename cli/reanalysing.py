@@ -71,8 +71,8 @@ def fit(
         Directory to write to: a new one, or results of the same record.
     model
         piecewise (one hazard ratio), nonproportional (a hazard ratio that changes over time), subgroups (strata
-        with effects shrunken towards each other), effects (the printed hazard ratios, shrunken likewise) or
-        binary (secondary endpoints).
+        with effects shrunken towards each other), effects (the printed hazard ratios, shrunken likewise),
+        binary (secondary endpoints) or evidence (the trial and its sister trials).
     prior
         Prior on the overall log hazard ratio: weak, vague, external (from sister trials), robust (half external,
         half weak), sceptical, enthusiastic, pessimistic, or MEAN,SD.

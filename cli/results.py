@@ -36,7 +36,7 @@ def plot(directory: Path, kind: str, /, *, width: float = WIDTH_MM) -> None:
     directory
         Directory that 'reanalyse' or 'fit' wrote.
     kind
-        forest, survival, shrinkage, threshold, checks, hazard-ratio, priors, prior-predictive, imbalance or
+        forest, survival, shrinkage, threshold, checks, hazard-ratio, priors, prior-predictive, imbalance, evidence or
         diagnostics; or all. The first five also come by partition of the patients: one of them alone is named with
         it, as in forest-age.
     width

@@ -14,7 +14,7 @@ from ..data.audit import VERDICTS
 from ..data.labels import within_text
 from ..inference.diagnostics import LEAST_ESS, MOST_RHAT
 from ..models.imbalance import FORMS, estimate_label
-from . import judging, sensitivity, subgroups
+from . import evidence, judging, sensitivity, subgroups
 from .printing import (
     EVERYBODY,
     files,
@@ -57,6 +57,7 @@ def reanalysis(result: Reanalysis, directory: Path) -> None:
     subgroups.effects(result)
     subgroups.credibility(result.record, result.credibility, result.homogeneity)
     _secondary(result)
+    evidence.trials(result)
     judging.checks(result)
     judging.model_comparison(result.model_comparison)
     _overall_comparison(result)
@@ -74,10 +75,25 @@ def fit(result: Reanalysis, directory: Path) -> None:
     _landmarks(result)
     subgroups.effects(result)
     _secondary(result)
+    evidence.trials(result)
     judging.checks(result)
     _gate(result.diagnostics, len(result.fits))
     line()
     files([directory / "posterior" / f"{one.name}.nc" for one in result.fits])
+    paragraph(f"Merged into the tables of {directory}")
+
+
+def pooled(result: Reanalysis, directory: Path) -> None:
+    """Print what trials of one question say together."""
+    record = result.record
+    trials = result.evidence["study"].replace("", None).dropna().unique()
+    paragraph(f"{record.endpoint.capitalize()} in {len(trials)} trials: {', '.join(trials)}.")
+    paragraph("Hazard ratios below 1 favour treatment; intervals hold 95%.")
+    for part in (evidence.trials, evidence.together, evidence.left_out, evidence.informed):
+        part(result)
+    _gate(result.diagnostics, len(result.fits))
+    line()
+    files([directory / "evidence.csv", directory / "figures" / "evidence.png"])
     paragraph(f"Merged into the tables of {directory}")
 
 
@@ -396,6 +412,7 @@ _FILES = {
     "imbalance.csv": "what each prognostic factor's imbalance accounts for",
     "binary.csv": "secondary endpoints and Fisher's exact test",
     "conflict.csv": "posterior weight of the parts of mixture priors",
+    "evidence.csv": "the trials of the question: pooled, predicted, each left out",
     "checks.csv": "what trials like the models' print, beside what this one printed",
     "model-comparison.csv": "models by how well they predict rows that are left out",
     "prior-predictive.csv": "what the priors imply, beside the posteriors",

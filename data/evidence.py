@@ -82,6 +82,31 @@ def sister_trials(record: Record) -> tuple[Study, ...]:
     return tuple(study for other in found if _informs(other, record) and (study := study_of(other)))
 
 
+def pooled_trials(record: Record) -> tuple[Study, ...]:
+    """Return a trial and its sister trials, to be pooled: itself first; none where it has no sister.
+
+    Parameters
+    ----------
+    record
+        The trial.
+
+    Raises
+    ------
+    InputError
+        As `sister_trials`.
+    """
+    sisters, own = sister_trials(record), study_of(record)
+    return (own, *sisters) if own and sisters else sisters if len(sisters) > 1 else ()
+
+
+def why_alone(record: Record) -> str:
+    """Return why a trial has no sister trials, for messages."""
+    if record.evidence is None:
+        return f"{record.id} has no sister trials: its record has no [evidence]"
+    question = record.evidence.question
+    return f"{record.id} has no sister trials: no other of the question {question!r} and its endpoint is known"
+
+
 @cache
 def _built_in() -> tuple[Record, ...]:
     return tuple(load_record(trial) for trial in built_in_trials())

@@ -158,7 +158,7 @@ class Evidence(Table):
     question: Annotated[str, Field(pattern=TRIAL_ID)]
     label: str = Field("", description="short name of the trial in tables and figures; its id by default")
     update_of: Annotated[str, Field(pattern=TRIAL_ID)] | None = None
-    trials: tuple[Text, ...] = Field((), description="further records of the question: files, relative to the record")
+    trials: tuple[FileName, ...] = Field((), description="further records of the question, relative to the record")
 
 
 class Arm(Table):

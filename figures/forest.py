@@ -25,6 +25,7 @@ from .style import (
     GREY,
     MM_PER_INCH,
     ORANGE,
+    RATIO_TICKS,
     WIDE,
     interval_text,
     new_figure,
@@ -81,6 +82,43 @@ class Row:
     raw: Triple | None = None
 
 
+@dataclass(frozen=True)
+class Series:
+    """What the marks of a row are called, in the legend and, with a capital, at the head of their columns; the axis.
+
+    Parameters
+    ----------
+    published, raw, posterior
+        Each series.
+    columns
+        What their columns hold, below their names; ``{level}`` is that of the published intervals.
+    limits, ticks
+        Of the axis, unless an estimate lies beyond, and the hazard ratios to label.
+    note
+        What stands below; by default what the posterior is.
+    """
+
+    published: str = "published"
+    raw: str = "without pooling"
+    posterior: str = "posterior"
+    columns: tuple[str, str, str] = ("HR ({level}CI)", "HR (95% CrI)", "HR (95% CrI)")
+    limits: tuple[float, float] = LIMITS
+    ticks: tuple[float, ...] = RATIO_TICKS
+    note: str = ""
+
+    def heads(self, level: str) -> tuple[str, str, str]:
+        """Return the heads of the columns."""
+        names = (self.published, self.raw, self.posterior)
+        titles = (name.split(";")[0] for name in names)
+        return tuple(  # type: ignore[return-value]  # three
+            f"{title[:1].upper()}{title[1:]}\n{text.format(level=level)}"
+            for title, text in zip(titles, self.columns, strict=True)
+        )
+
+
+USUAL, OF_STRATA = Series(), Series(posterior="shrunken")
+
+
 def forest(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
     """Draw published and posterior hazard ratios with their intervals, overall and in every subgroup.
 
@@ -97,7 +135,7 @@ def forest(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
         ``None`` when the reanalysis has no hazard ratio that is constant over time.
     """
     rows = forest_rows(reanalysis)
-    return _drawn(reanalysis, rows, width_mm) if rows else None
+    return draw_rows(reanalysis, rows, width_mm) if rows else None
 
 
 def partition_forest(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) -> Figure | None:
@@ -115,22 +153,35 @@ def partition_forest(reanalysis: Reanalysis, partition: str, width_mm: float = W
     overall, *others = subgroup_rows(reanalysis, partition)
     rows = [_subgroup_row(row) for row in (replace(overall, label="All patients, standardised"), *others)]
     rows = [replace(row, label=textwrap.fill(row.label, LONGEST_LABEL)) if row.raw else row for row in rows]
-    return _drawn(reanalysis, [Row(title_of(reanalysis, partition)), *rows], width_mm)
+    return draw_rows(reanalysis, [Row(title_of(reanalysis, partition)), *rows], width_mm, OF_STRATA)
 
 
-def _drawn(reanalysis: Reanalysis, rows: Sequence[Row], width_mm: float) -> Figure:
+def draw_rows(reanalysis: Reanalysis, rows: Sequence[Row], width_mm: float, series: Series = USUAL) -> Figure:
+    """Draw rows as a forest, with their numbers in columns.
+
+    Parameters
+    ----------
+    reanalysis
+        Whose arms the axis names.
+    rows
+        From top to bottom.
+    width_mm
+        Printed width.
+    series
+        What the marks are called, and the axis.
+    """
     height = ROW_MM + (RAW_MM if any(row.raw for row in rows) else 0.0)
     figure = new_figure(width_mm, TOP_MM + height * len(rows) + BOTTOM_MM)
     figure.set_layout_engine("none")
-    axes, columns = _place(figure, rows)
-    ratio_axis(axes, "x", *axis_limits(rows))
+    axes, columns = _place(figure, rows, series)
+    ratio_axis(axes, "x", *axis_limits(rows, series.limits), series.ticks)
     most = max((information(row.posterior) for row in rows if row.posterior), default=0.0)
     for place, row in enumerate(rows):
         _draw_row(axes, place, row, most)
-    _dress(axes, reanalysis, rows)
+    _dress(axes, reanalysis, rows, series)
     _write_labels(axes, rows, width_mm)
-    _write_columns(axes, rows, columns)
-    _write_notes(figure, _notes(reanalysis, rows))
+    _write_columns(axes, _columns(rows, series), columns)
+    _write_notes(figure, [series.note] if series.note else _notes(reanalysis, rows))
     return figure
 
 
@@ -216,23 +267,25 @@ def _triple_text(values: Triple) -> str:
     return f"{values[0]:.2f}" if np.isnan(values[1]) else interval_text(*values)
 
 
-def _columns(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+def _columns(rows: Sequence[Row], series: Series) -> list[tuple[str, ...]]:
     """Return the columns, each with its head first; a published interval's level is named where all rows agree."""
     levels = {row.level for row in rows if not np.isnan(row.level)}
     level = f"{levels.pop():.0%} " if len(levels) == 1 else ""
     raw = any(row.raw for row in rows)
-    unpooled = ("Without pooling\nHR (95% CrI)",) if raw else ()
-    posterior = "Shrunken" if raw else "Posterior"
-    heads = (f"Published\nHR ({level}CI)", *unpooled, f"{posterior}\nHR (95% CrI)", "\nP(benefit)")
+    published, unpooled, posterior = series.heads(level)
+    heads = (published, *([unpooled] if raw else []), posterior, "\nP(benefit)")
     columns = zip(heads, *(_texts(row, raw=raw) for row in rows), strict=True)
     return [(head, *cells) for head, *cells in columns if {*cells} - {"", ABSENT}]
 
 
-def _place(figure: Figure, rows: Sequence[Row]) -> tuple[Axes, list[tuple[int, float]]]:
+def _place(figure: Figure, rows: Sequence[Row], series: Series) -> tuple[Axes, list[tuple[int, float]]]:
     """Add the axes between labels and columns; return them and each column's number and right edge in the figure."""
     width, height = (size * MM_PER_INCH for size in figure.get_size_inches())
     left = max(_width_mm(figure, _label(row), _weight(row)) for row in rows) + GAP_MM
-    wide = [max(_width_mm(figure, line) for text in column for line in text.split("\n")) for column in _columns(rows)]
+    wide = [
+        max(_width_mm(figure, line) for text in column for line in text.split("\n"))
+        for column in _columns(rows, series)
+    ]
     shown = list(range(len(wide)))
     while shown and width - left - sum(wide[number] + GAP_MM for number in shown) < LEAST_PLOT_MM:
         shown.pop(0)
@@ -261,10 +314,10 @@ def _label(row: Row) -> str:
     return textwrap.indent(label, INDENT) if row.indent else label
 
 
-def axis_limits(rows: Sequence[Row]) -> tuple[float, float]:
-    """Return the limits of the axis: `LIMITS`, or wider where an estimate lies beyond them."""
+def axis_limits(rows: Sequence[Row], limits: tuple[float, float] = LIMITS) -> tuple[float, float]:
+    """Return the limits of the axis: those given, or wider where an estimate lies beyond them."""
     middles = [values[0] for row in rows for values in (row.published, row.posterior) if values]
-    return float(np.nanmin([LIMITS[0], *middles])) / 1.001, float(np.nanmax([LIMITS[1], *middles])) * 1.001
+    return float(np.nanmin([limits[0], *middles])) / 1.001, float(np.nanmax([limits[1], *middles])) * 1.001
 
 
 def _draw_row(axes: Axes, place: int, row: Row, most: float) -> None:
@@ -295,7 +348,7 @@ def _draw_interval(axes: Axes, height: float, values: Triple, colour: str, size:
         axes.plot([middle], [height], color=colour, markersize=size, zorder=3, gid="estimate", **looks)
 
 
-def _dress(axes: Axes, reanalysis: Reanalysis, rows: Sequence[Row]) -> None:
+def _dress(axes: Axes, reanalysis: Reanalysis, rows: Sequence[Row], series: Series) -> None:
     arms = reanalysis.record.arms
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks([])
@@ -307,7 +360,7 @@ def _dress(axes: Axes, reanalysis: Reanalysis, rows: Sequence[Row]) -> None:
     _say(axes, f"\N{LEFTWARDS ARROW} favours {arms.treatment.label}", 0.93, "right")
     _say(axes, f"favours {arms.control.label} \N{RIGHTWARDS ARROW}", 1.07, "left")
     printed = any(row.published and not np.isnan(row.published[0]) for row in rows)
-    _legend(axes, printed=printed, raw=any(row.raw for row in rows))
+    _legend(axes, series, printed=printed, raw=any(row.raw for row in rows))
 
 
 def _say(axes: Axes, text: str, ratio: float, align: str) -> None:
@@ -320,10 +373,10 @@ def _say(axes: Axes, text: str, ratio: float, align: str) -> None:
     axes.annotate(text, (ratio, 0), (0, -16), ha=align, va="top", fontsize=7, **where)
 
 
-def _legend(axes: Axes, *, printed: bool, raw: bool) -> None:
-    marks = [("published", GREY, "o", "white")] if printed else []
-    marks += [("without pooling", ORANGE, "D", "white")] if raw else []
-    marks.append(("shrunken" if raw else "posterior", BLUE, "s", BLUE))
+def _legend(axes: Axes, series: Series, *, printed: bool, raw: bool) -> None:
+    marks = [(series.published, GREY, "o", "white")] if printed else []
+    marks += [(series.raw, ORANGE, "D", "white")] if raw else []
+    marks.append((series.posterior, BLUE, "s", BLUE))
     handles = [
         Line2D([], [], color=colour, marker=marker, markerfacecolor=face, markersize=4.5, label=label)
         for label, colour, marker, face in marks
@@ -337,9 +390,8 @@ def _write_labels(axes: Axes, rows: Sequence[Row], width_mm: float) -> None:
         axes.text(1.5 / width_mm, place, _label(row), transform=where, va="center", fontweight=_weight(row))
 
 
-def _write_columns(axes: Axes, rows: Sequence[Row], columns: Sequence[tuple[int, float]]) -> None:
+def _write_columns(axes: Axes, texts: Sequence[tuple[str, ...]], columns: Sequence[tuple[int, float]]) -> None:
     """Write the numbers right-aligned in their columns, under the columns' heads."""
-    texts = _columns(rows)
     where = blended_transform_factory(axes.figure.transFigure, axes.transData)
     for number, edge in columns:
         head, *cells = texts[number]

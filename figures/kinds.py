@@ -12,6 +12,7 @@ from ..inference import Reanalysis
 from .alternatives import alternatives
 from .checks import checks, partition_checks
 from .diagnostics import diagnostics
+from .evidence import evidence
 from .forest import forest, partition_forest
 from .hazard_ratio import hazard_ratio
 from .imbalance import imbalance
@@ -35,6 +36,7 @@ KINDS: Mapping[str, Draw] = {
     "hazard-ratio": hazard_ratio,
     "priors": priors,
     "imbalance": imbalance,
+    "evidence": evidence,
     "checks": checks,
     "prior-predictive": prior_predictive,
     "alternatives": alternatives,

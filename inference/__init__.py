@@ -1,7 +1,7 @@
 """Sampling, diagnostics, estimands and comparison with the frequentist results."""
 
 from .options import Options
-from .reanalysis import Reanalysis, fit, reanalyse
+from .reanalysis import Reanalysis, evidence, fit, reanalyse
 from .storage import load
 
-__all__ = ["Options", "Reanalysis", "fit", "load", "reanalyse"]
+__all__ = ["Options", "Reanalysis", "evidence", "fit", "load", "reanalyse"]

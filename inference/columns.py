@@ -36,6 +36,10 @@ BINARY = (
     *("trial", "endpoint", "control_events", "control_patients", "treatment_events", "treatment_patients"),
     *("printed_p", "fisher_p", "odds_ratio", "lower", "upper"),
 )
+EVIDENCE = (
+    *("trial", "study", "label", "quantity", "method", "tau_scale", "without", "estimate", "lower", "upper"),
+    "prob_benefit",
+)
 CONFLICT = ("trial", "model", "shrinkage", "prior", "partition", "component", "prior_weight", "posterior_weight")
 CHECKS = (
     *("trial", "model", "shrinkage", "prior", "partition", "subgroup", "label", "item", "arm", "time", "printed"),
@@ -68,6 +72,7 @@ TEXTS = (  # of all tables: empty where not applicable
     *("item", "arm", "printed", "form", "statistic", "planned", "baseline", "chance_source", "direction_foretold"),
     *("prior_evidence", "plausibility", "cut_point", "looked_at_unprinted", "verdict", "printed_p", "component"),
     *("varied", "setting", "prior_on", "criterion", "note", "diagnosis"),
+    *("study", "quantity", "method", "without"),
 )
 
 

@@ -14,7 +14,7 @@ from ..data.reconstruction import members_of
 from ..data.record import HazardRatio
 from ..data.subgroup import parse_key
 from ..data.table import pooled
-from . import columns, imbalance
+from . import columns, imbalance, synthesis
 
 LEVEL = 0.95
 
@@ -76,7 +76,8 @@ def comparison_rows(
     record
         The trial.
     estimates
-        Estimates of all models and priors; those adjusted for imbalance are left out, as none is published.
+        Estimates of all models and priors; those adjusted for imbalance are left out, as none is published, and those
+        of several trials together.
     tables
         Survival tables by partition: a Cox fit stands beside every union of their strata.
     withheld
@@ -84,7 +85,7 @@ def comparison_rows(
     """
     printed = {row.where.key: row for row in record.hazard_ratio if row.use}
     overall_ratio = estimates["estimand"].eq("hazard_ratio") & estimates["time"].isna()
-    crude = estimates["model"].ne(imbalance.MODEL)
+    crude = ~estimates["model"].isin((imbalance.MODEL, synthesis.MODEL))
     ratios = estimates[crude & (overall_ratio | estimates["estimand"].eq("average_hazard_ratio"))]
     cox: dict[tuple[str, str], tuple[float, float, float] | None] = {}
     rows = []

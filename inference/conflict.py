@@ -11,14 +11,17 @@ trial is unlike its sisters. Source: Schmidli et al. 2014, Biometrics 70:1023.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import xarray as xr
 
 from ..data import Record
 from ..data.effect_sets import effect_sets
+from ..models.priors import FROM_SISTERS, external_prior
 from . import columns
 from .fitting import Fit
+from .options import Options
 
 
 def overall_draws(record: Record, fit: Fit) -> xr.DataArray | None:
@@ -69,3 +72,28 @@ def conflict_rows(record: Record, fits: Sequence[Fit]) -> pd.DataFrame:
             }
             rows.append(identity | {"prior": fit.prior.name, "component": part} | weights)
     return pd.DataFrame(rows, columns=[name for name in columns.CONFLICT if name != "trial"])
+
+
+def external_facts(record: Record, fits: Sequence[Fit], options: Options) -> dict[str, Any]:
+    """Return where the priors from sister trials come from, where any is used, as ``run.json`` tells it.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    fits
+        Posteriors.
+    options
+        Scale of the prior on the SD between trials.
+    """
+    if not any(fit.prior.name in FROM_SISTERS for fit in fits):
+        return {}
+    found = external_prior(record, options.trial_tau_scale)
+    return {
+        "external": {
+            "trials": {one.id: [one.log_hazard_ratio, one.standard_error] for one in found.trials},
+            "tau_scale": found.tau_scale,
+            "effective_events": found.events,
+            "approximation_error": found.error,
+        }
+    }

@@ -30,6 +30,10 @@ Data = Mapping[str, NDArray[np.float64]]
 Values = list[tuple[Quantity, NDArray[np.float64]]]
 
 
+def _as_it_is(posterior: xr.Dataset) -> xr.Dataset:
+    return posterior
+
+
 @dataclass(frozen=True)
 class Task:
     """One model and its data.
@@ -57,6 +61,8 @@ class Task:
         Parameters that the graph has and this model has not.
     primary_only
         Whether only the first prior is of interest.
+    tidy
+        Function of a posterior; returns what is kept and reported of it.
     unrelated_priors
         Names of priors that are about something else than this model's overall effect.
     """
@@ -73,6 +79,7 @@ class Task:
     graph: str = ""
     absent: tuple[str, ...] = ()
     primary_only: bool = False
+    tidy: Callable[[xr.Dataset], xr.Dataset] = _as_it_is
     unrelated_priors: tuple[str, ...] = ()
 
     def priors(self, priors: Sequence[Prior]) -> list[Prior]:
@@ -298,7 +305,7 @@ def _sampled_once(
 
 def _diagnosed(task: Task, posterior: xr.Dataset, stats: xr.Dataset, imputation: int) -> _Sampled:
     """Return a sampled imputation with its reported quantities and their diagnostics."""
-    posterior = posterior.drop_vars(task.absent).assign_coords(imputation=imputation)
+    posterior = task.tidy(posterior.drop_vars(task.absent)).assign_coords(imputation=imputation)
     quantities, values = zip(*task.quantities(posterior), strict=True)
     draws = Draws(quantities, np.stack(values)[None])
     return _Sampled(posterior, stats, draws, diagnose(draws, stats.expand_dims("imputation")), rerun=False)

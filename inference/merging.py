@@ -29,6 +29,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "homogeneity": ("trial",),
     "binary": ("trial",),
     "conflict": _FIT,
+    "evidence": ("trial",),
     "checks": _FIT,
     "model_comparison": ("trial",),  # of models that one run fitted to one table
     "prior_predictive": _FIT,

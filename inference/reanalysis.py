@@ -15,17 +15,18 @@ import xarray as xr
 from ..data import ARMS, InputError, Record, load_record
 from ..data.audit import audit, findings_frame
 from ..data.errors import input_error
+from ..data.evidence import Study, pooled_trials, studies_of, why_alone
 from ..data.imbalance import imbalance_terms
 from ..data.patient_table import patient_table
 from ..data.patients import read_patients
 from ..data.reconstruction import FIT_SHEET_COLUMNS, Target, check_partition, outside_partitions, reconstruct
-from ..models.priors import FROM_SISTERS, PRIMARY, available_priors, external_prior, named_prior
+from ..models.priors import PRIMARY, available_priors, named_prior
 from ..models.shrinkage import ShrinkageForm
-from . import binary, columns
+from . import binary, columns, synthesis
 from .binary import binary_rows, binary_task, endpoints_of
 from .columns import arranged
 from .comparison import comparison_rows
-from .conflict import conflict_rows
+from .conflict import conflict_rows, external_facts
 from .credibility import credibility, homogeneity, trials_without_heterogeneity
 from .fitting import Fit, Result, Task, fit_tasks
 from .imbalance import adjusting, imbalance_rows
@@ -33,6 +34,7 @@ from .imputations import Imputations
 from .judging import judged
 from .options import Options
 from .sensitivity import sensitivity
+from .synthesis import evidence_rows, evidence_task
 from .tasks import (
     MODELS,
     PIECEWISE_MODELS,
@@ -72,8 +74,8 @@ class Reanalysis:
         Tables with the columns of the files of the same names.
     run
         Versions, options, hashes and notes: the contents of ``run.json``.
-    imbalance, credibility, homogeneity, binary, conflict, checks, model_comparison, prior_predictive, sensitivity,
-    tipping, psense
+    imbalance, credibility, homogeneity, binary, conflict, evidence, checks, model_comparison, prior_predictive,
+    sensitivity, tipping, psense
         Tables with the columns of the files of the same names; without rows where there is nothing to say.
     """
 
@@ -91,6 +93,7 @@ class Reanalysis:
     homogeneity: pd.DataFrame = field(default_factory=partial(columns.empty, columns.HOMOGENEITY))
     binary: pd.DataFrame = field(default_factory=partial(columns.empty, columns.BINARY))
     conflict: pd.DataFrame = field(default_factory=partial(columns.empty, columns.CONFLICT))
+    evidence: pd.DataFrame = field(default_factory=partial(columns.empty, columns.EVIDENCE))
     checks: pd.DataFrame = field(default_factory=partial(columns.empty, columns.CHECKS))
     model_comparison: pd.DataFrame = field(default_factory=partial(columns.empty, columns.MODEL_COMPARISON))
     prior_predictive: pd.DataFrame = field(default_factory=partial(columns.empty, columns.PRIOR_PREDICTIVE))
@@ -180,7 +183,7 @@ def fit(
     trial
         Id of a built-in trial, path of a record, or a record.
     model
-        ``piecewise``, ``nonproportional``, ``subgroups``, ``effects`` or ``binary``.
+        ``piecewise``, ``nonproportional``, ``subgroups``, ``effects``, ``binary`` or ``evidence``.
     prior
         Name of the prior, or ``MEAN,SD``.
     partition
@@ -209,6 +212,36 @@ def fit(
     return analyse(known, (model,), (prior,), partition, (shrinkage,), options or Options(), notify)
 
 
+def evidence(
+    trials: Sequence[str | Path | Record], options: Options | None = None, notify: Notify = _silent
+) -> Reanalysis:
+    """Pool trials of one question: random-effects meta-analysis, what it foretells, and what each trial adds.
+
+    Parameters
+    ----------
+    trials
+        Two or more trials: ids of built-in ones, paths of records, or records; or one, which is pooled with its
+        sister trials. The results are those of the first.
+    options
+        How to run it.
+    notify
+        Told what is being done, and notes.
+
+    Raises
+    ------
+    InputError
+        When a record or an option is wrong, or trials cannot be pooled.
+    """
+    first, *others = records = [_of(trial) for trial in trials]
+    studies = studies_of(records) if others else pooled_trials(first)
+    if not studies:
+        raise input_error("trial", "", first.id, why_alone(first))
+    model = (synthesis.MODEL,)
+    return analyse(
+        first, model, (PRIMARY,), None, (PRIMARY_SHRINKAGE,), options or Options(), notify, studies=studies
+    )
+
+
 def _of(trial: str | Path | Record, patients: pd.DataFrame | None = None) -> Record:
     """Return a trial's record, which holds the patients that are given."""
     record = trial if isinstance(trial, Record) else load_record(trial)
@@ -229,6 +262,7 @@ def analyse(
     notify: Notify,
     *,
     vary: bool = False,
+    studies: Sequence[Study] = (),
 ) -> Reanalysis:
     """Fit some models under some priors; see `reanalyse` and `fit`.
 
@@ -244,6 +278,8 @@ def analyse(
         See `fit`.
     vary
         Whether to say what changes when assumptions do.
+    studies
+        Trials to pool; by default the trial and its sister trials.
     """
     record = _of(trial)
     names = priors or available_priors(record, options.design_hazard_ratio)
@@ -255,12 +291,15 @@ def analyse(
     if partition and partition not in sources and "subgroups" in models:
         raise input_error(record.id, "", None, "; ".join(notes))
     landmarks = options.landmarks or default_landmarks(record, sources[""].tables if "" in sources else None)
-    tasks = _tasks(record, models, partition, shrinkages, sources, landmarks, options)
+    studies = (studies or pooled_trials(record)) if synthesis.MODEL in models else ()
+    tasks = _tasks(record, models, partition, shrinkages, sources, landmarks, options, studies)
     of_strata = "subgroups" in models and partition is None and record.source != "patients"
     others = endpoints_of(record)[1] if binary.MODEL in models else ()
     for note in (*(outside_partitions(record) if of_strata else ()), *others):
         notes.add(note)
     tasks = [_adjusted(task, record, options, notes) for task in tasks]
+    if models == (synthesis.MODEL,) and not studies:
+        raise input_error("trial", "", record.id, why_alone(record))
     if not tasks:
         raise input_error(
             record.id, "", None, "; ".join(notes) or f"prints nothing that {' or '.join(models)} could be fitted to"
@@ -269,7 +308,7 @@ def analyse(
         allowed = f"is about {record.endpoint}, not for {' or '.join(models)}"
         raise input_error("--prior", "", ", ".join(names), allowed)
     results = fit_tasks(tasks, chosen, options, notify)
-    found = _collected(record, results, sources, landmarks, options, notes)
+    found = _collected(record, results, sources, landmarks, options, notes, studies)
     return _with_sensitivity(found, results, options, notes) if vary else found
 
 
@@ -360,6 +399,7 @@ def _tasks(
     sources: Mapping[str, Imputations],
     landmarks: Sequence[float],
     options: Options,
+    studies: Sequence[Study],
 ) -> list[Task]:
     tasks = []
     if "" in sources:
@@ -369,9 +409,11 @@ def _tasks(
         ]
         if "subgroups" in models:
             tasks += subgroup_tasks(record, sources, shrinkages, landmarks, options)
-    effects = effects_task(record, options, partition) if "effects" in models else None
+    effects = effects_task(record, options, partition) if "effects" in models or studies else None
     endpoints, _ = endpoints_of(record) if binary.MODEL in models else ((), ())
-    return [*tasks, *([effects] if effects else []), *([binary_task(endpoints)] if endpoints else [])]
+    pooling = evidence_task(studies, options, effects) if studies else None
+    wanted = (effects if "effects" in models else None, pooling)
+    return [*tasks, *filter(None, wanted), *([binary_task(endpoints)] if endpoints else [])]
 
 
 def _adjusted(task: Task, record: Record, options: Options, notes: Notes) -> Task:
@@ -391,6 +433,7 @@ def _collected(
     landmarks: Sequence[float],
     options: Options,
     notes: Notes,
+    studies: Sequence[Study],
 ) -> Reanalysis:
     constants = {"trial": record.id, "source": record.source}
     fits = tuple(result.fit for result in results)
@@ -410,7 +453,7 @@ def _collected(
         "priors": {result.fit.prior.name: str(result.fit.prior) for result in results},
         "reweighted": sorted(result.fit.name for result in results if result.reweighted.all()),
         "reconstruction_acceptance": {name or "overall": one.acceptance_rate for name, one in made.items()},
-        **_external_facts(record, results, options),
+        **external_facts(record, fits, options),
     }
     return Reanalysis(
         record,
@@ -426,23 +469,9 @@ def _collected(
         *_credibility(record, tables, arranged(estimates, columns.ESTIMATES, **constants), options),
         arranged(_fisher(record, results), columns.BINARY, trial=record.id),
         arranged(conflict_rows(record, fits), columns.CONFLICT, trial=record.id),
+        arranged(evidence_rows(studies, options), columns.EVIDENCE, trial=record.id),
         **judged(record, fits, sources, landmarks, options, notes.add),
     )
-
-
-def _external_facts(record: Record, results: Sequence[Result], options: Options) -> dict[str, Any]:
-    """Return where the priors from sister trials come from, where any is used."""
-    if not any(result.fit.prior.name in FROM_SISTERS for result in results):
-        return {}
-    found = external_prior(record, options.trial_tau_scale)
-    return {
-        "external": {
-            "trials": {one.id: [one.log_hazard_ratio, one.standard_error] for one in found.trials},
-            "tau_scale": found.tau_scale,
-            "effective_events": found.events,
-            "approximation_error": found.error,
-        }
-    }
 
 
 def _fisher(record: Record, results: Sequence[Result]) -> pd.DataFrame:

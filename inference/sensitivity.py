@@ -84,7 +84,7 @@ def sensitivity(
         Thresholds, seed and the scale of the prior on the SD between strata.
     """
     primary = results[0].fit.prior
-    fitted = [result for result in results if result.fit.model != BINARY]
+    fitted = [result for result in results if result.fit.model not in APART]
     sampled = [Reported(result, reported_ratios(result)) for result in fitted if result.fit.prior == primary]
     priors = list({result.fit.prior.name: result.fit.prior for result in fitted}.values())
     rows = [*_named_rows(fitted, sampled, options), *_tau_rows(sampled, options)]

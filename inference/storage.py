@@ -36,6 +36,7 @@ TABLES = (
     "homogeneity",
     "binary",
     "conflict",
+    "evidence",
     "checks",
     "model_comparison",
     "prior_predictive",

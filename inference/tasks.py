@@ -13,6 +13,7 @@ from ..data import Record
 from ..data.cohort import MONTHS
 from ..data.effect_sets import EffectSet, effect_sets
 from ..data.errors import input_error
+from ..data.evidence import pooled_trials
 from ..data.subgroup import parse_key
 from ..data.table import edges, interval_edges, regroup
 from ..models.priors import Prior
@@ -24,7 +25,7 @@ from .quantities import Quantity, curve_quantities, curves_of, ratio_quantities
 from .standardised import partition_subgroups, standardised_quantities
 
 PIECEWISE_MODELS = ("piecewise", "nonproportional")
-MODELS = (*PIECEWISE_MODELS, "subgroups", "effects", "binary")
+MODELS = (*PIECEWISE_MODELS, "subgroups", "effects", "binary", "evidence")
 OF_NONPROPORTIONAL = ("omega", "omega_step_sd")
 INTERVAL_MONTHS = 6.0
 PRIMARY_SHRINKAGE = SHRINKAGES[0]
@@ -237,6 +238,8 @@ def _subgroup_task(
 def effects_task(record: Record, options: Options, partition: str | None = None) -> Task | None:
     """Return the hierarchical model of printed effects, ``None`` when the record prints none with an interval.
 
+    Its graph has room for the trial and its sister trials, so that it serves their meta-analysis too.
+
     Parameters
     ----------
     record
@@ -262,10 +265,11 @@ def effects_task(record: Record, options: Options, partition: str | None = None)
         return None
     y = [[effect.log_hazard_ratio for effect in one.effects] for one in sets]
     errors = [[effect.standard_error for effect in one.effects] for one in sets]
-    data: Data = effects_data(y, errors, tau_scale=options.tau_scale)
+    shape = (len(sets), len(pooled_trials(record)))
+    data: Data = effects_data(y, errors, tau_scale=options.tau_scale, shape=shape)
 
     def build(prior: Prior) -> object:
-        return effects(y, errors, prior, tau_scale=options.tau_scale)
+        return effects(y, errors, prior, tau_scale=options.tau_scale, shape=shape)
 
     return Task(
         model="effects",

@@ -12,7 +12,8 @@ Sets k of disjoint subgroups g, independent of each other; ``y`` their printed l
 As only ``tau^2`` matters, ``tau`` is the size of a number with either sign: no wall at 0, no long tail of its log.
 
 A single row is not shrunk towards others: its ``tau`` is 0 and ``theta`` is ``mu``. Sets of fewer rows than the
-widest are filled up with rows that carry no information. Source: Rubin 1981, J Educ Stat 6:377; Jones et al. 2011,
+widest are filled up with rows that carry no information. Trials take the place of subgroups in a meta-analysis
+(`evidence`). Source: Rubin 1981, J Educ Stat 6:377; Jones et al. 2011,
 Clin Trials 8:129.
 """
 
@@ -40,6 +41,7 @@ def effects(
     *,
     tau_scale: float = TAU_SCALE,
     tau_family: Literal["half-normal", "half-cauchy"] = "half-normal",
+    shape: tuple[int, int] = (0, 0),
 ) -> pm.Model:
     """Return the hierarchical model of disjoint published effects.
 
@@ -53,8 +55,10 @@ def effects(
         Scale of the prior on ``tau``, the SD between the subgroups of a set.
     tau_family
         Family of the prior on ``tau``.
+    shape
+        Sets and places that the graph has at least, so that it serves other data too.
     """
-    rows = effects_data(estimates, standard_errors, tau_scale=tau_scale)["rows"]
+    rows = effects_data(estimates, standard_errors, tau_scale=tau_scale, shape=shape)["rows"]
     _, sets, places = rows.shape
     with pm.Model(coords={"set": np.arange(sets), "place": np.arange(places)}) as model:
         data = pm.Data("rows", rows)
@@ -72,17 +76,22 @@ def effects(
 
 
 def effects_data(
-    estimates: Sequence[ArrayLike], standard_errors: Sequence[ArrayLike], *, tau_scale: float = TAU_SCALE
+    estimates: Sequence[ArrayLike],
+    standard_errors: Sequence[ArrayLike],
+    *,
+    tau_scale: float = TAU_SCALE,
+    shape: tuple[int, int] = (0, 0),
 ) -> dict[str, NDArray[np.float64]]:
     """Return the model data ``rows``, shape ``(3, sets, places)``: estimates, standard errors, scale of ``tau``.
 
     Parameters
     ----------
-    estimates, standard_errors, tau_scale
-        See `effects`. The scale is 0 in sets of a single row.
+    estimates, standard_errors, tau_scale, shape
+        See `effects`. The scale is 0 in sets of a single row and of none.
     """
     sizes = np.array([len(np.atleast_1d(values)) for values in estimates])
-    filled = np.arange(sizes.max()) < sizes[:, None]
+    sizes = np.append(sizes, np.zeros(max(shape[0] - sizes.size, 0), dtype=int))
+    filled = np.arange(max(shape[1], sizes.max())) < sizes[:, None]
     y, error, scale = np.zeros(filled.shape), np.full(filled.shape, NO_INFORMATION), np.zeros(filled.shape)
     y[filled], error[filled] = np.concatenate(estimates, axis=None), np.concatenate(standard_errors, axis=None)
     scale[sizes > 1] = tau_scale

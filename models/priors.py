@@ -1,4 +1,4 @@
-"""Named priors on the overall log hazard ratio, all mixtures of up to four normals.
+"""Named priors on the overall log hazard ratio, all mixtures of up to six normals.
 
 Every prior is the same node in every model: a normal mixture whose weights, means and SDs are data, so that no prior
 needs a graph of its own. With ``d`` the log of the design hazard ratio and ``s`` such that P(HR < design HR) = 0.05
@@ -16,7 +16,7 @@ MEAN,SD       any normal, on the log scale
 ============  ========================================
 
 `external` is the meta-analytic-predictive distribution of a new trial, its exact form (`evidence`) approximated by
-three normals; `robust` leaves room for a trial that is unlike its sisters (Schmidli et al. 2014, Biometrics 70:1023).
+five normals; `robust` leaves room for a trial that is unlike its sisters (Schmidli et al. 2014, Biometrics 70:1023).
 
 Source: Spiegelhalter, Freedman and Parmar 1994, J R Stat Soc A 157:357.
 """
@@ -33,15 +33,15 @@ from scipy.special import logsumexp, ndtr, ndtri
 
 from ..data import Record
 from ..data.errors import input_error
-from ..data.evidence import Study, sister_trials
+from ..data.evidence import Study, sister_trials, why_alone
 from .evidence import TRIAL_TAU_SCALE, Approximation, approximated, effective_events, pool
 
-COMPONENTS = 4
+COMPONENTS = 6
 PRIMARY = "weak"
 FROM_SISTERS = ("external", "robust")
 FROM_DESIGN = ("sceptical", "enthusiastic", "pessimistic")
 NAMED = ("weak", "vague", *FROM_SISTERS, *FROM_DESIGN)
-EXTERNAL_COMPONENTS = 3
+EXTERNAL_COMPONENTS = 5
 WEAK_SD = 1.0
 EXTERNAL_SHARE = 0.5  # of `robust`
 TAIL = 0.05  # the sceptic's probability of an effect as large as the trial was designed for
@@ -49,7 +49,7 @@ TAIL = 0.05  # the sceptic's probability of an effect as large as the trial was 
 
 @dataclass(frozen=True)
 class Prior:
-    """A prior on a log hazard ratio: a mixture of up to four normals.
+    """A prior on a log hazard ratio: a mixture of up to six normals.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class Prior:
         return float(np.exp(logsumexp(parts[:, own], axis=-1) - logsumexp(parts, axis=-1)).mean())
 
     def padded(self) -> NDArray[np.float64]:
-        """Return weights, means and SDs as model data, shape ``(3, 4)``, filled up with components of no weight."""
+        """Return weights, means and SDs as model data, shape ``(3, 6)``, filled up with components of no weight."""
         missing = COMPONENTS - len(self.means)
         return np.array(
             [
@@ -241,10 +241,9 @@ def external_prior(record: Record, tau_scale: float = TRIAL_TAU_SCALE) -> Extern
     """
     trials = sister_trials(record)
     if not trials:
-        question = record.evidence.question if record.evidence else ""
-        why = f"no other trial of the question {question!r} is known" if question else "its record has no [evidence]"
-        allowed = f"needs sister trials, and {record.id} has none: {why}"
-        raise input_error("--prior", "", ", ".join(FROM_SISTERS), allowed)
+        raise input_error(
+            "--prior", "", ", ".join(FROM_SISTERS), f"must come from sister trials; {why_alone(record)}"
+        )
     found = _predicted(tuple((one.log_hazard_ratio, one.standard_error) for one in trials), tau_scale)
     mixture = found.mixture
     means, sds, weights = (tuple(map(float, one)) for one in (mixture.means, mixture.sds, mixture.weights))
@@ -264,7 +263,7 @@ def robust_prior(external: Prior, weak_sd: float = WEAK_SD) -> Prior:
     Parameters
     ----------
     external
-        From `external_prior`, at most three components.
+        From `external_prior`, at most five components.
     weak_sd
         SD of the weak part.
     """

@@ -13,9 +13,11 @@ import xarray as xr
 from secondlook.cli.main import main
 from secondlook.data import load_record
 from secondlook.data.audit import audit, findings_frame
+from secondlook.data.evidence import pooled_trials
 from secondlook.inference import Options, Reanalysis
 from secondlook.inference.columns import COMPARISON, DIAGNOSTICS, ESTIMATES, IMBALANCE
 from secondlook.inference.fitting import Fit
+from secondlook.inference.synthesis import evidence_rows
 from secondlook.inference.versions import record_hash
 from secondlook.models.priors import Prior
 
@@ -202,6 +204,7 @@ def reanalysis(prior: str = "weak", passed: bool = True, **options: object) -> R
             "versions": {"secondlook": version("secondlook")},
         },
         pd.DataFrame(terms),
+        evidence=evidence_rows(pooled_trials(record), Options()).assign(trial="mf07-01"),
     )
 
 

@@ -23,21 +23,23 @@ def library(monkeypatch, made):
     def fake(name, **settings):
         def call(record, *arguments):
             *given, options, notify = arguments
-            calls.append((name, record.id, tuple(given), options))
+            asked = tuple(one.id for one in record) if isinstance(record, list) else record.id
+            calls.append((name, asked, tuple(given), options))
             notify("working")
             notify("note: something to know")
             return made(given[1] if given else "weak", **settings)
 
         return call
 
-    def drawn(_, directory, *__):
-        directory.mkdir()
+    def drawn(_, directory, *__, **___):
+        directory.mkdir(exist_ok=True)
         (directory / "forest.png").write_bytes(b"png")
         return [directory / "forest.png"]
 
     def install(**settings):
         monkeypatch.setattr(inference, "reanalyse", fake("reanalyse", **settings))
         monkeypatch.setattr(inference, "fit", fake("fit", **settings))
+        monkeypatch.setattr(inference, "evidence", fake("evidence", **settings))
         monkeypatch.setattr(figures, "write_figures", drawn)
         return calls
 
@@ -62,6 +64,7 @@ def test_reanalyse_calls_the_library_once_and_writes_everything(run, library):
         "homogeneity.csv",
         "binary.csv",
         "conflict.csv",
+        "evidence.csv",
         "checks.csv",
         "model-comparison.csv",
         "prior-predictive.csv",
@@ -109,6 +112,37 @@ def test_fit_merges_into_results_of_the_same_record(run, library, results):
     assert calls == [("fit", "mf07-01", ("effects", "-0.2,0.5", None, "half-normal"), Options(tau_scale=0.5))]
     assert set(pd.read_csv("here/estimates.csv")["prior"]) == {"weak", "-0.2,0.5"}
     assert {path.stem for path in Path("here/posterior").iterdir()} == {"piecewise-weak", "piecewise--0.2,0.5"}
+
+
+def test_evidence_pools_one_trial_with_its_sisters_or_those_that_are_named(run, library, results):
+    calls = library()
+    results(Path("here"))
+    estimates = len(pd.read_csv("here/estimates.csv"))
+    assert run("evidence", "--out", "here", "--tau-scale", "0.25", "--quiet").code == 0
+    assert run("evidence", "mf07-01", "tata", "--out", "here", "--quiet").code == 0
+    options = Options(trial_tau_scale=0.25)
+    assert calls == [("evidence", ("mf07-01",), (), options), ("evidence", ("mf07-01", "tata"), (), Options())]
+    assert len(pd.read_csv("here/estimates.csv")) == estimates  # the made-up answer has the same rows
+    pooled = pd.read_csv("here/evidence.csv", keep_default_na=False)
+    assert set(pooled["trial"]) == {"mf07-01"} and "dersimonian-laird" in set(pooled["method"])
+
+
+def test_evidence_prints_trials_average_and_each_left_out(run, library, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    library()
+    done = run("evidence", "--out", "here")
+    for text in (
+        "Overall survival in 5 trials: mf07-01, abcsg-28, e2108, jcog1017, tata.",
+        "0.66 (0.49-0.88)  0.76 (0.56-0.99)  1.02 (0.58-1.91)  0.118",
+        "Least like the others is MF07-01 2018: p = 0.12 with tau scale 0.5",
+        "I^2 is 55%, without it 0%.",
+        "DerSimonian-Laird      0.93 (0.75-1.16)  0.93 (0.47-1.84)  0.18",
+        "MF07-01 2018        1.02 (0.78-1.42)  1.00 (0.85-1.17)   0.000   0%",
+        "robust             0.71 (0.51-0.96)       0.989  0.46",
+        "External is worth 117 deaths.",
+    ):
+        assert text in done.out
+    assert max(map(len, done.out.splitlines())) <= 80
 
 
 def test_fit_with_failed_diagnostics_exits_with_3(run, library):

@@ -22,6 +22,7 @@ OPTIONS = {
     "fit": (*FITTING, "--model", "--prior", "--partition", "--shrinkage", "--tau-scale"),
     "audit": ("--strict", "--out"),
     "reconstruct": ("--out", "--partition", "--patients-out", "--seed", "--imputations", "--quiet"),
+    "evidence": (*FITTING, "TRIALS", "--tau-scale"),
     "plot": ("DIRECTORY", "KIND", "--width"),
     "compare": ("DIRECTORY",),
     "show": ("TRIAL",),

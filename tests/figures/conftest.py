@@ -7,7 +7,8 @@ import xarray as xr
 from scipy.stats import norm
 
 from secondlook import figures
-from secondlook.data.reading import parse_record
+from secondlook.data.evidence import pooled_trials
+from secondlook.data.reading import load_record, parse_record
 from secondlook.data.table import survival_table
 from secondlook.inference import Options, Reanalysis
 from secondlook.inference.checks import predictive_checks
@@ -15,6 +16,7 @@ from secondlook.inference.columns import COMPARISON, DIAGNOSTICS, ESTIMATES, IMB
 from secondlook.inference.fitting import Fit
 from secondlook.inference.imputations import Imputations
 from secondlook.inference.prior_predictive import prior_predictive
+from secondlook.inference.synthesis import evidence_rows
 from secondlook.models.imbalance import FORMS, estimate_label
 from secondlook.models.priors import Prior
 
@@ -269,13 +271,14 @@ def made(fits=None, record=None, table=True) -> Reanalysis:
 
 
 def judged(fits, table) -> dict[str, pd.DataFrame]:
-    """Predictive checks of the made-up table, and what the priors imply."""
+    """Predictive checks of the made-up table, what the priors imply, and what some trials say together."""
     record = parse_record(raw_record())
     curves = [one for one in fits if one.model != "effects"]
     if not table:
         return {}
     sources = {"": Imputations(made_table())}
     return {
+        "evidence": evidence_rows(pooled_trials(load_record("mf07-01")), Options()),
         "checks": predictive_checks(record, curves, sources, (24.0, 36.0), number=100),
         "prior_predictive": prior_predictive("made-up", curves, sources, Options()),
     }

@@ -20,6 +20,7 @@ from secondlook.models.priors import Prior
 SCHOOLS = np.array([28.39, 7.94, -2.75, 6.82, -0.64, 0.63, 18.01, 12.16])
 SCHOOL_ERRORS = np.array([14.9, 10.2, 16.3, 11.0, 9.4, 11.4, 10.4, 17.6])
 SCEPTICAL = Prior("s", (0.0,), (0.3920,))
+ROOM = (6, 5)  # of MF07-01's graph: its sets, and its question's trials
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ def sets():
 
 @pytest.fixture(scope="module")
 def published(sampled, sets):
-    data = effects_data(*sets)  # given anew: the graph may have been compiled with another prior
-    return sampled("mf07 effects", effects(*sets, SCEPTICAL), prior=SCEPTICAL.padded(), **data)
+    data = effects_data(*sets, shape=ROOM)  # given anew: the graph may have been compiled with another prior
+    return sampled("mf07 effects", effects(*sets, SCEPTICAL, shape=ROOM), prior=SCEPTICAL.padded(), **data)
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +131,8 @@ def single(sampled, sets):
         y, error = [list(values) for values in sets]
         for place, row in enumerate(rows):
             y[place], error[place] = np.array([row[0]]), np.array([row[1]])
-        data = effects_data(y, error)
-        posterior = sampled("mf07 effects", effects(*sets, prior), prior=prior.padded(), **data)
+        data = effects_data(y, error, shape=ROOM)
+        posterior = sampled("mf07 effects", effects(*sets, prior, shape=ROOM), prior=prior.padded(), **data)
         return [posterior.theta.isel(set=place, place=0) for place in range(len(rows))]
 
     return run
@@ -141,7 +142,7 @@ def single(sampled, sets):
 def test_receptor_rows_agree_with_quadrature(published, agrees, sets, part):
     y, error = (values[part] for values in sets)
     exact = exact_posterior(y, error, 0.0, 0.3920, stats.halfnorm(scale=0.25), 2.5)
-    receptor = published.isel(set=part)
+    receptor = published.isel(set=part, place=slice(3))
     for draws, mixture in [(receptor.mu, exact.mu), *zip(receptor.theta.T, exact.theta, strict=True)]:
         values = draws.transpose("chain", "draw")
         agrees(values, mixture.mean, mixture.sd, {p: mixture.quantile(p) for p in (0.025, 0.5, 0.975)})
@@ -192,6 +193,10 @@ def test_sets_are_filled_up_without_information():
     y, error, scale = effects_data([[0.1, 0.2, 0.3], [0.4]], [[1, 2, 3], [4]], tau_scale=0.5)["rows"]
     assert y.tolist() == [[0.1, 0.2, 0.3], [0.4, 0, 0]]
     assert error.tolist() == [[1, 2, 3], [4, NO_INFORMATION, NO_INFORMATION]]
+    assert scale.tolist() == [[0.5] * 3, [0] * 3]
+    y, error, scale = effects_data([[0.1, 0.2]], [[1, 2]], tau_scale=0.5, shape=(2, 3))["rows"]
+    assert y.tolist() == [[0.1, 0.2, 0], [0, 0, 0]]
+    assert error.tolist() == [[1, 2, NO_INFORMATION], [NO_INFORMATION] * 3]
     assert scale.tolist() == [[0.5] * 3, [0] * 3]
 
 

@@ -1,0 +1,52 @@
+"""The command `evidence`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import inference
+from ..data import load_record
+from ..inference.merging import check_same_record, merge
+from ..inference.storage import replacing
+from . import summary
+from .auditing import MF07_01
+from .main import DONE, FAILED_DIAGNOSTICS
+from .options import Shared, checked_options
+from .terminal import Progress
+
+
+def evidence(
+    trials: tuple[str, ...] = (MF07_01,),
+    /,
+    *,
+    out: Path,
+    tau_scale: float = 0.5,
+    shared: Shared | None = None,
+) -> int:
+    """Pool the trials of one question; hold each to the others.
+
+    Random-effects meta-analysis of overall hazard ratios: the average, what it foretells for a new trial, every trial
+    shrunken, each left out in turn, and DerSimonian and Laird's estimate beside it. In a directory of the same record
+    other results are kept. Exits with 3 when the posterior fails its diagnostics; everything is written all the same.
+
+    Parameters
+    ----------
+    trials
+        Ids of built-in trials, or paths of .toml records. One alone is pooled with its sister trials.
+    out
+        Directory to write to: a new one, or results of the first trial.
+    tau_scale
+        Scale of the half-normal prior on the SD of log hazard ratios between trials.
+    """
+    from .. import figures
+
+    given = shared or Shared()
+    options = checked_options(given, trial_tau_scale=tau_scale)
+    records = [load_record(trial) for trial in trials]
+    with Progress(given.quiet) as progress, replacing(out, keep=True) as staged:
+        check_same_record(staged, records[0], out)
+        found = inference.evidence(records, options, progress)
+        merge(found, staged)
+        figures.write_figures(found, staged / "figures", kind="evidence")
+    summary.pooled(found, out)
+    return DONE if found.passed else FAILED_DIAGNOSTICS
