@@ -39,7 +39,8 @@ SMALLEST_SD, LARGEST_SD = 0.1, 2.0
 LARGEST_MEAN = 1.0  # at least; further where a named prior's is
 SCEPTICAL_SDS = np.geomspace(0.05, 2.0, 25)
 BIASES = np.linspace(-0.2, 0.6, 33)
-TIMED, STRATA, BINARY = "piecewise", "subgroups", "binary"
+TIMED, STRATA = "piecewise", "subgroups"
+APART = ("binary", "evidence")  # about another endpoint, or other trials too
 OVERALL_MODELS = (TIMED, "effects")
 SCALED, UNSHRUNKEN = "half-normal", "none"
 
