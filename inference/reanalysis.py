@@ -53,7 +53,7 @@ REPORTED_SHRINKAGES = (PRIMARY_SHRINKAGE, "none")  # shrunken beside raw
 ADJUSTED_MODEL = "piecewise"
 
 
-def _silent(_: str) -> None:
+def tell_nobody(_: str) -> None:
     """Tell nobody."""
 
 
@@ -140,7 +140,7 @@ class Reanalysis:
 def reanalyse(
     trial: str | Path | Record,
     options: Options | None = None,
-    notify: Notify = _silent,
+    notify: Notify = tell_nobody,
     patients: pd.DataFrame | None = None,
 ) -> Reanalysis:
     """Reanalyse a trial under every model and named prior that its record supports.
@@ -173,7 +173,7 @@ def fit(
     partition: str | None = None,
     shrinkage: str = PRIMARY_SHRINKAGE,
     options: Options | None = None,
-    notify: Notify = _silent,
+    notify: Notify = tell_nobody,
     patients: pd.DataFrame | None = None,
 ) -> Reanalysis:
     """Fit one model to a trial under one prior.

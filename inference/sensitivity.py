@@ -128,7 +128,20 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
         yield f"sensitivity: {number} rows have a k-hat above {MOST_K_HAT:g} and cannot be relied on"
 
 
-def _row(ratio: ReportedRatio, varied: str, setting: str, prior: Prior, found: Mapping[str, object]) -> Row:
+def varied_row(ratio: ReportedRatio, varied: str, setting: str, prior: Prior, found: Mapping[str, object]) -> Row:
+    """Return a row of ``sensitivity.csv``, without the trial.
+
+    Parameters
+    ----------
+    ratio
+        Which hazard ratio.
+    varied, setting
+        What is varied, and how.
+    prior
+        Under which prior.
+    found
+        Median, interval, probabilities and what they rest on.
+    """
     changed = {
         "varied": varied,
         "setting": setting,
@@ -156,7 +169,7 @@ def _named_rows(results: Sequence[Result], sampled: Sequence[Reported], options:
             afresh = prior != ratio.prior and not bool(result.reweighted.all())
             weights = {"k_hat": k_hats[part], "resampled": afresh}
             found = summary(values) | ratio_probabilities(values, options) | weights
-            yield _row(ratio, "prior", prior.name, prior, found)
+            yield varied_row(ratio, "prior", prior.name, prior, found)
 
 
 def _key(result: Result) -> tuple[str, str, str]:
@@ -168,7 +181,7 @@ def _tau_rows(sampled: Sequence[Reported], options: Options) -> Iterator[Row]:
     for one in sampled:
         if (one.result.fit.model, one.result.fit.shrinkage) == (STRATA, SCALED):
             for scale, ratio, belief in by_tau_scale(one.result, one.ratios, options):
-                yield _row(ratio, "tau scale", f"{scale:g}", ratio.prior, belief.summary(options))
+                yield varied_row(ratio, "tau scale", f"{scale:g}", ratio.prior, belief.summary(options))
 
 
 # --- the overall effect -------------------------------------------------------------------------------------------
@@ -206,11 +219,11 @@ def _overall_rows(
     """Yield the overall hazard ratio over mean and SD of a normal prior, the sceptic's SD, and a bias."""
     for varied, chosen in (("prior mean and SD", _surface(priors)), ("sceptical SD", _sceptics())):
         for prior in chosen:
-            yield _row(ratio, varied, prior.name, prior, effect.under(prior).summary(options))
+            yield varied_row(ratio, varied, prior.name, prior, effect.under(prior).summary(options))
     usual = effect.under(ratio.prior)
     for bias in BIASES:
         shifted = replace(usual, distribution=Shifted(usual.distribution, float(bias)))
-        yield _row(ratio, "bias", f"{bias:.3g}", ratio.prior, shifted.summary(options))
+        yield varied_row(ratio, "bias", f"{bias:.3g}", ratio.prior, shifted.summary(options))
 
 
 def _refit_rows(
@@ -220,10 +233,10 @@ def _refit_rows(
     if result.fit.model != TIMED or result.compiled is None:
         return
     for name, belief in by_intervals(result, tables[""], options):
-        yield _row(ratio, "intervals", name, ratio.prior, belief.summary(options))
+        yield varied_row(ratio, "intervals", name, ratio.prior, belief.summary(options))
     if record.source == "published":
         for item, belief in without_sources(record, result, options):
-            yield _row(ratio, "without", item, ratio.prior, belief.summary(options))
+            yield varied_row(ratio, "without", item, ratio.prior, belief.summary(options))
 
 
 # --- tipping points and power-scaling -----------------------------------------------------------------------------

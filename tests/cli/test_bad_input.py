@@ -103,6 +103,23 @@ def test_bad_usage(run, arguments, text):
     assert list(Path().iterdir()) == []
 
 
+NO_PRIORS = ("hopeful", "0,0", "0,-1", "nan,1", "0,inf", "inf,1", "0", "1,2,3", "weak,vague", "")
+
+
+@pytest.mark.parametrize("prior", NO_PRIORS)
+def test_what_is_no_prior_is_refused_with_what_is(run, prior):
+    done = run("fit", "--out", "here", "--prior", prior)
+    names = "weak, vague, external, robust, sceptical, enthusiastic, pessimistic"
+    refused(done, f"not a prior; give one of {names}, or MEAN,SD with a finite mean and an SD above 0")
+    assert len(done.problems) == 1 and list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("scale", ["0", "-1", "nan", "inf"])
+def test_a_scale_of_tau_that_is_no_scale_is_refused(run, scale):
+    refused(run("fit", "--out", "here", "--model", "subgroups", "--tau-scale", scale), "--tau-scale: ")
+    assert list(Path().iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
