@@ -213,7 +213,7 @@ def fit(
 
 
 def evidence(
-    trials: Sequence[str | Path | Record], options: Options | None = None, notify: Notify = _silent
+    trials: Sequence[str | Path | Record], options: Options | None = None, notify: Notify = tell_nobody
 ) -> Reanalysis:
     """Pool trials of one question: random-effects meta-analysis, what it foretells, and what each trial adds.
 

@@ -39,9 +39,9 @@ SMALLEST_SD, LARGEST_SD = 0.1, 2.0
 LARGEST_MEAN = 1.0  # at least; further where a named prior's is
 SCEPTICAL_SDS = np.geomspace(0.05, 2.0, 25)
 BIASES = np.linspace(-0.2, 0.6, 33)
-TIMED, STRATA = "piecewise", "subgroups"
+TIMED, STRATA, PRINTED = "piecewise", "subgroups", "effects"
 APART = ("binary", "evidence")  # about another endpoint, or other trials too
-OVERALL_MODELS = (TIMED, "effects")
+OVERALL_MODELS = (TIMED, PRINTED)
 SCALED, UNSHRUNKEN = "half-normal", "none"
 
 Row = dict[str, object]
@@ -98,7 +98,7 @@ def sensitivity(
     tips = [
         row
         for one in sampled
-        for row in _tipping_rows(record, one, priors, effect if whole and one.result is whole[0] else None)
+        for row in _tipping_rows(record, one, priors, effect if whole and one.result is whole[0] else None, options)
     ]
     scaled = [row for one in sampled for row in _power_scaling(one.result, tables, options)]
     found = _frame(record, rows, columns.SENSITIVITY)
@@ -243,7 +243,7 @@ def _refit_rows(
 
 
 def _tipping_rows(
-    record: Record, reported: Reported, priors: Sequence[Prior], effect: Integrated | None
+    record: Record, reported: Reported, priors: Sequence[Prior], effect: Integrated | None, options: Options
 ) -> Iterator[Row]:
     """Yield where the conclusion about every hazard ratio of a fit tips."""
     printed = {row.where.key: row for row in record.hazard_ratio if row.use and row.ci is not None}
@@ -252,10 +252,12 @@ def _tipping_rows(
         alone = ratio.model == STRATA and ratio.shrinkage == UNSHRUNKEN
         itself = alone or np.allclose(ratio.log_ratio, ratio.overall) or ratio.is_whole
         known = printed.get(ratio.quantity.subgroup) if itself and not _standardised(ratio) else None
+        sds = sceptic if alone else [*ratio.prior.sds[:1], *sceptic]
         believed: Believable = ratio.alone if alone else ratio.reweighted
         if effect is not None and ratio.is_whole:
             believed = effect
-        sds = sceptic if alone else [*ratio.prior.sds[:1], *sceptic]
+        elif itself and ratio.model == PRINTED:  # a printed effect that is not pooled: all else is known
+            believed = integrated(reported.result, ratio.quantity.part, _sceptics(), options)
         for tipping in _tippings(believed, ratio.prior, sds, _interval(known) if known else None):
             yield {**ratio.identity, "prior_on": "itself" if itself else "overall", **asdict(tipping)}
 

@@ -125,7 +125,9 @@ def test_printed_subgroups_tip_by_the_closed_form_where_nothing_is_pooled(printe
     young = rows.loc["age=below 55"]
     assert young["shrinkage"] == "none" and young["prior_on"] == "itself"
     assert young["closed_form"] == pytest.approx(Interval(0.38, 0.86).sceptical_sd)
-    assert young["value"] == pytest.approx(young["closed_form"], rel=0.25)  # from 2,000 draws, reweighted
+    assert young["value"] == pytest.approx(
+        young["closed_form"], rel=0.02
+    )  # printed estimate and interval are rounded apart
     pooled = rows[rows["shrinkage"].eq("half-normal")]
     assert set(pooled["prior_on"]) == {"overall"} and pooled["closed_form"].isna().all()
 
