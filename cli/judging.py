@@ -76,6 +76,8 @@ def model_comparison(rows: pd.DataFrame) -> None:
         heading(f"Models{about} by leave-one-row-out prediction ({int(own['rows'].iloc[0])} rows; PSIS-LOO)")
         columns = ("Model", "elpd", "Difference", "SE", "Parameters", "Weight", "Worst k-hat")
         table(columns, _compared(own), right=columns[1:])
+        if own["refitted"].gt(0).any():
+            paragraph("Rows with a high k-hat were left out in earnest, and the model sampled again without them.")
         if own["bad_rows"].gt(0).any():
             paragraph("* k-hat above its limit in some rows: such an estimate is unreliable.")
 

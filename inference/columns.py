@@ -47,11 +47,19 @@ CHECKS = (
 )
 MODEL_COMPARISON = (
     *("trial", "partition", "model", "shrinkage", "prior", "rank", "elpd", "elpd_se", "difference", "difference_se"),
-    *("parameters", "weight", "rows", "worst_k", "good_k", "bad_rows"),
+    *("parameters", "weight", "rows", "worst_k", "good_k", "refitted", "bad_rows"),
 )
 PRIOR_PREDICTIVE = (
-    *("trial", "model", "shrinkage", "prior", "partition", "estimand", "time", "prior_median", "prior_lower"),
-    *("prior_upper", "prior_q25", "prior_q75", "posterior_median", "posterior_lower", "posterior_upper"),
+    *("trial", "model", "shrinkage", "prior", "partition", "estimand", "variant", "time", "prior_median"),
+    *(
+        "prior_lower",
+        "prior_upper",
+        "prior_q25",
+        "prior_q75",
+        "posterior_median",
+        "posterior_lower",
+        "posterior_upper",
+    ),
     *("posterior_q25", "posterior_q75"),
 )
 SENSITIVITY = (

@@ -25,8 +25,10 @@ from .quantities import Draws, Quantity
 from .sampling import FIRST, RERUN, Resampling, Settings, compile_model, resample, sample, stack
 
 MOST_K_HAT = 0.7
+REFIT_DRAWS = 500  # per chain, enough for a mean over draws
 
 Data = Mapping[str, NDArray[np.float64]]
+Refit = Callable[[xr.Dataset], xr.Dataset | None]
 Values = list[tuple[Quantity, NDArray[np.float64]]]
 
 
@@ -65,6 +67,9 @@ class Task:
         Function of a posterior; returns what is kept and reported of it.
     unrelated_priors
         Names of priors that are about something else than this model's overall effect.
+    of_table
+        Function of a table of one imputation on the model's intervals; returns its model data. ``None`` where the
+        model has no table.
     """
 
     model: str
@@ -81,6 +86,7 @@ class Task:
     primary_only: bool = False
     tidy: Callable[[xr.Dataset], xr.Dataset] = _as_it_is
     unrelated_priors: tuple[str, ...] = ()
+    of_table: Callable[[xr.Dataset], Data] | None = None
 
     def priors(self, priors: Sequence[Prior]) -> list[Prior]:
         """Return those priors, of a run's, that the model is fitted under."""
@@ -274,6 +280,29 @@ def _fit_task(task: Task, pending: Future[Any], priors: Sequence[Prior], options
             moved = _sampled(task, compiled, prior, options, range(len(sampled)))
         results.append(_result(task, prior, moved))
     return results
+
+
+def refitted(result: Result, options: Options, table: xr.Dataset) -> xr.Dataset | None:
+    """Return a model's posterior of another table, ``None`` where the sampler diverges.
+
+    Parameters
+    ----------
+    result
+        The model as it was sampled under the primary prior, fitted to a table.
+    options
+        Draws, chains and seed.
+    table
+        Of one imputation, on the same intervals and with the same strata.
+    """
+    task, compiled = result.task, result.compiled
+    assert task.of_table is not None
+    data = {**task.of_table(table), "prior": result.fit.prior.padded()}
+    options = replace(options, draws=min(options.draws, REFIT_DRAWS))
+    for settings in (FIRST, RERUN):
+        posterior, stats = sample(compiled, data, options, 0, settings)
+        if not stats["diverging"].any():
+            return posterior.drop_vars(task.absent)
+    return None
 
 
 def _sampled(task: Task, compiled: Any, prior: Prior, options: Options, imputations: Sequence[int]) -> list[_Sampled]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 
 from ..data import Record
 from .checks import predictive_checks
-from .fitting import Fit
+from .fitting import Result, refitted
 from .imputations import Imputations
 from .model_comparison import comparable, model_comparison, notes_on
 from .options import Options
@@ -17,7 +18,7 @@ from .prior_predictive import prior_predictive
 
 def judged(
     record: Record,
-    fits: Sequence[Fit],
+    results: Sequence[Result],
     sources: Mapping[str, Imputations],
     landmarks: Sequence[float],
     options: Options,
@@ -29,8 +30,8 @@ def judged(
     ----------
     record
         The trial.
-    fits
-        Posteriors; the first one's prior is the one under which models are checked and compared.
+    results
+        Fitted models; the first one's prior is the one under which models are checked and compared.
     sources
         Survival tables by partition.
     landmarks
@@ -40,8 +41,14 @@ def judged(
     add_note
         Told what a reader must know.
     """
+    fits = [result.fit for result in results]
     primary = [fit for fit in fits if fit.prior.name == fits[0].prior.name]
-    compared = model_comparison(record.id, primary, sources)
+    refits = {
+        result.fit.name: partial(refitted, result, options)
+        for result in results
+        if result.task.of_table is not None and result.compiled is not None
+    }
+    compared = model_comparison(record.id, primary, sources, refits)
     for note in notes_on(compared, any(comparable(primary, sources, imputed=True))):
         add_note(note)
     return {

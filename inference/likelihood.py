@@ -53,13 +53,15 @@ def cell_rates(table: xr.Dataset, posterior: xr.Dataset) -> Array:
     return stratum_rates(strata, log_time(table, deaths))
 
 
-def row_log_likelihood(table: xr.Dataset, posterior: xr.Dataset) -> xr.DataArray:
+def row_log_likelihood(table: xr.Dataset, posterior: xr.Dataset, fitted_to: xr.Dataset | None = None) -> xr.DataArray:
     """Return the log likelihood of every row of a table in every draw.
 
     Parameters
     ----------
     table, posterior
         See `cell_rates`. Rows are the table's cells that somebody was at risk in.
+    fitted_to
+        The table whose posterior it is, where that is another.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def row_log_likelihood(table: xr.Dataset, posterior: xr.Dataset) -> xr.DataArray
         Dimensions ``(chain, draw, row)``; ``stratum``, ``arm`` and ``start`` say which cell a row is.
     """
     deaths, exposure, at_risk = _cells(table)
-    rates = cell_rates(table, posterior)
+    rates = cell_rates(table if fitted_to is None else fitted_to, posterior)
     kernel = (deaths * np.log(rates) - exposure * rates)[..., at_risk]
     draws = {name: posterior[name] for name in ("chain", "draw") if name in posterior.coords}
     return xr.DataArray(kernel, dims=("chain", "draw", "row"), coords=_rows(table, at_risk) | draws)
@@ -89,6 +91,25 @@ def row_constant(table: xr.Dataset) -> xr.DataArray:
     deaths, exposure, at_risk = _cells(table)
     constant = xlogy(deaths, exposure) - gammaln(deaths + 1)
     return xr.DataArray(constant[at_risk], dims="row", coords=_rows(table, at_risk))
+
+
+def without_row(table: xr.Dataset, row: int) -> xr.Dataset:
+    """Return a table in which nobody was ever at risk in one of its rows.
+
+    Parameters
+    ----------
+    table
+        See `cell_rates`.
+    row
+        Which, as in `row_log_likelihood`.
+    """
+    ordered = table.transpose("imputation", *CELL)
+    *_, at_risk = _cells(table)
+    place = tuple(index[row] for index in np.nonzero(at_risk))
+    emptied = {name: ordered[name].copy() for name in ("deaths", "exposure", "censored")}
+    for values in emptied.values():
+        values[(0, *place)] = 0.0
+    return ordered.assign(emptied)
 
 
 def _cells(table: xr.Dataset) -> tuple[Array, Array, NDArray[np.bool_]]:

@@ -2,8 +2,10 @@
 
 A row is a cell of the survival table on the model's intervals (`likelihood`), the unit that is left out; models are
 compared on one table and one grid only. The expected log predictive density is estimated by Pareto-smoothed
-importance sampling, and is unreliable where the shape k-hat of any row's weights exceeds min(1 - 1/log10 S, 0.7)
-for S draws: a row that weighs as much as that would have to be left out in earnest.
+importance sampling, which fails where the shape k-hat of a row's weights exceeds min(1 - 1/log10 S, 0.7) for S draws:
+such a row weighs too much. It is left out in earnest then, and the model sampled again without it, with no new graph
+(walks are centred anew at the deaths that are left); where there are too many of them the comparison is called
+unreliable.
 
 Of a table that was rebuilt from published numbers this says nothing: its rows were made by a model and not observed.
 There the posterior of the scale on which the log hazard ratio changes is reported beside its prior
@@ -16,24 +18,36 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from ..data.table import regroup
 from . import columns
-from .fitting import Fit
+from .fitting import Fit, Refit
 from .imputations import Imputations
-from .likelihood import row_constant, row_log_likelihood
+from .likelihood import row_constant, row_log_likelihood, without_row
 
+Array = NDArray[np.float64]
+MOST_REFITS = 6  # of a model
 REBUILT = (
     "models are not compared by cross-validation, as rows of a table rebuilt from published numbers are no "
     "observations: see checks.csv, and the scale of non-proportionality in prior-predictive.csv"
 )
 
 
-def model_comparison(trial: str, fits: Sequence[Fit], sources: Mapping[str, Imputations]) -> pd.DataFrame:
+def model_comparison(
+    trial: str,
+    fits: Sequence[Fit],
+    sources: Mapping[str, Imputations],
+    refits: Mapping[str, Refit] = MappingProxyType({}),
+) -> pd.DataFrame:
     """Compare the models that were fitted to one table, where that was not rebuilt.
 
     Parameters
@@ -44,16 +58,19 @@ def model_comparison(trial: str, fits: Sequence[Fit], sources: Mapping[str, Impu
         Posteriors under one prior; those without a survival table are left out.
     sources
         Tables by partition.
+    refits
+        How to sample a model's posterior of another table, by the fit's name; see `Result`.
 
     Returns
     -------
     DataFrame
         The columns of ``model-comparison.csv``, best first within a partition: ``elpd`` and its standard error,
         the difference to the best (0 or below) and its standard error, the effective number of ``parameters``, the
-        stacking ``weight``, and of Pareto's k-hat the ``worst_k``, the limit ``good_k`` and how many ``rows`` exceed
-        it (``bad_rows``). Without rows where there is nothing to compare.
+        stacking ``weight``, and of Pareto's k-hat the ``worst_k``, the limit ``good_k`` and how many of the ``rows``
+        exceed it: those that were left out in earnest (``refitted``) and those that were not (``bad_rows``). Without
+        rows where there is nothing to compare.
     """
-    found = [_compared(alike, sources[alike[0].partition].tables) for alike in comparable(fits, sources)]
+    found = [_compared(alike, sources[alike[0].partition].tables, refits) for alike in comparable(fits, sources)]
     frame = pd.concat(found, ignore_index=True) if found else columns.empty(columns.MODEL_COMPARISON)
     return columns.arranged(frame, columns.MODEL_COMPARISON, trial=trial)
 
@@ -77,12 +94,31 @@ def comparable(
             yield alike
 
 
-def _compared(fits: list[Fit], table: xr.Dataset) -> pd.DataFrame:
+@dataclass(frozen=True)
+class LeftOut:
+    """What a model predicts of each row without that row.
+
+    Parameters
+    ----------
+    elpd
+        ArviZ's `ELPDData`, pointwise.
+    k_hat
+        Pareto's k-hat of every row, shape ``(row,)``.
+    refitted
+        Which rows were left out in earnest, shape ``(row,)``.
+    """
+
+    elpd: Any
+    k_hat: Array
+    refitted: NDArray[np.bool_]
+
+
+def _compared(fits: list[Fit], table: xr.Dataset, refits: Mapping[str, Refit]) -> pd.DataFrame:
     """Return one table's models, best first."""
     from arviz_stats import compare
 
-    left_out = {fit.name: leave_one_row_out(fit, table) for fit in fits}
-    ranked = compare(left_out, method="stacking", round_to="none")
+    left_out = {fit.name: leave_one_row_out(fit, table, refits.get(fit.name)) for fit in fits}
+    ranked = compare({name: one.elpd for name, one in left_out.items()}, method="stacking", round_to="none")
     by_name = {fit.name: fit for fit in fits}
     return pd.DataFrame(
         [
@@ -96,14 +132,14 @@ def _compared(fits: list[Fit], table: xr.Dataset) -> pd.DataFrame:
     )
 
 
-def _reliability(left_out: Any) -> dict[str, object]:
-    k_hat = left_out.pareto_k.to_numpy()
-    bad = int((k_hat > left_out.good_k).sum())
-    return {"rows": k_hat.size, "worst_k": k_hat.max(), "good_k": left_out.good_k, "bad_rows": bad}
+def _reliability(found: LeftOut) -> dict[str, object]:
+    bad = (found.k_hat > found.elpd.good_k) & ~found.refitted
+    counts = {"rows": found.k_hat.size, "refitted": int(found.refitted.sum()), "bad_rows": int(bad.sum())}
+    return counts | {"worst_k": found.k_hat.max(), "good_k": found.elpd.good_k}
 
 
-def leave_one_row_out(fit: Fit, table: xr.Dataset) -> Any:
-    """Return ArviZ's `ELPDData` of a model, a row of the table left out at a time.
+def leave_one_row_out(fit: Fit, table: xr.Dataset, refit: Refit | None = None) -> LeftOut:
+    """Return what a model predicts of each row of its table without that row.
 
     Parameters
     ----------
@@ -111,10 +147,39 @@ def leave_one_row_out(fit: Fit, table: xr.Dataset) -> Any:
         A posterior of one imputation.
     table
         The survival table by month that it was fitted to.
+    refit
+        How to sample its posterior of another table, for rows that weigh too much; see `Result`.
     """
     posterior = fit.posterior.isel(imputation=0, drop=True)
     rows = regroup(table, fit.edges)
-    return elpd_of(posterior, row_log_likelihood(rows, posterior) + row_constant(rows))
+    constant = row_constant(rows)
+    densities = row_log_likelihood(rows, posterior) + constant
+    found = elpd_of(posterior, densities)
+    k_hat = found.pareto_k.to_numpy().copy()
+    refitted = np.zeros(k_hat.size, dtype=bool)
+    bad = np.flatnonzero(k_hat > found.good_k)
+    for row in bad if bad.size <= MOST_REFITS else ():
+        without = without_row(rows, int(row))
+        if refit is not None and (again := refit(without)) is not None:
+            own = row_log_likelihood(rows, again, without).isel(row=row) + constant.isel(row=row)
+            found.elpd_i[row] = _log_mean(own)
+            found.pareto_k[row] = 0.0
+            refitted[row] = True
+    return LeftOut(_summed(found, densities), k_hat, refitted)
+
+
+def _summed(found: Any, densities: xr.DataArray) -> Any:
+    """Return `ELPDData` with the sums of its pointwise values, of which some have been replaced."""
+    each = found.elpd_i.to_numpy()
+    found.elpd, found.se = float(each.sum()), float(np.sqrt(each.size * each.var()))
+    found.p = float(sum(_log_mean(row) for row in densities.transpose("row", ...)) - found.elpd)
+    return found
+
+
+def _log_mean(log_density: xr.DataArray) -> float:
+    """Return the log of the mean density over draws."""
+    values = log_density.to_numpy().ravel()
+    return float(logsumexp(values) - np.log(values.size))
 
 
 def elpd_of(posterior: xr.Dataset, log_likelihood: xr.DataArray) -> Any:

@@ -57,7 +57,7 @@ def prior_predictive(
         The columns of ``prior-predictive.csv``: median, quartiles and 95% limits before (``prior_``) and after
         (``posterior_``), of the hazard ratio under every prior; of survival by arm at the end of every interval, and
         of the hazard ratio in it; of ``hazard_ratio_step_sd``, the SD of a year's step of the log hazard ratio; and
-        of ``interaction_sd``, the SD between a partition's strata.
+        of ``interaction_sd``, the SD between a partition's strata (``variant`` is the factor, where it has several).
     """
     rows: list[Row] = []
     primary = [fit for fit in fits if fit.prior.name == fits[0].prior.name]
@@ -175,15 +175,27 @@ def _of_strata(fits: Iterable[Fit], options: Options) -> Iterator[Row]:
     for fit in fits:
         if fit.model == "subgroups" and "tau" in fit.posterior:
             form = ShrinkageForm(fit.shrinkage, options.tau_scale)
-            before = tau_prior(form, np.random.default_rng(options.seed))
-            yield _row(fit, "interaction_sd", _quantiles(before), _quantiles(_thinned(fit.posterior["tau"])))
+            before = _quantiles(tau_prior(form, np.random.default_rng(options.seed)))
+            for factor, tau in _spreads(fit):
+                yield _row(fit, "interaction_sd", before, _quantiles(_thinned(tau)), variant=factor)
+
+
+def _spreads(fit: Fit) -> Iterator[tuple[str, xr.DataArray]]:
+    """Yield the SD between strata; of several factors together one for each, unless they share it."""
+    tau = fit.posterior["tau"]
+    if "scale" not in tau.dims:
+        yield "", tau
+    elif fit.shrinkage == "horseshoe":
+        yield "", tau.isel(scale=0)
+    else:
+        yield from ((factor, tau.isel(scale=place)) for place, factor in enumerate(fit.partition.split(",")))
 
 
 def _quantiles(draws: Array) -> Array:
     return np.asarray(np.quantile(draws, np.array(list(PERCENTILES.values())), axis=0))
 
 
-def _row(fit: Fit, estimand: str, before: Array, after: Array, time: float = np.nan) -> Row:
+def _row(fit: Fit, estimand: str, before: Array, after: Array, time: float = np.nan, variant: str = "") -> Row:
     sides = {"prior": before, "posterior": after}
     found = {
         f"{side}_{name}": value
@@ -191,4 +203,4 @@ def _row(fit: Fit, estimand: str, before: Array, after: Array, time: float = np.
         for name, value in zip(PERCENTILES, values, strict=True)
     }
     identity = {name: getattr(fit, name) for name in ("model", "shrinkage", "partition")}
-    return identity | {"prior": fit.prior.name, "estimand": estimand, "time": time} | found
+    return identity | {"prior": fit.prior.name, "estimand": estimand, "variant": variant, "time": time} | found

@@ -442,6 +442,7 @@ def _collected(
     diagnostics = pd.concat([result.diagnostic_rows() for result in results])
     for result in results:
         _note_on(result, notes)
+    worth = judged(record, results, sources, landmarks, options, notes.add)
     tables = {name: source.tables for name, source in sources.items()}
     made = {name: source.reconstruction for name, source in sources.items() if source.reconstruction is not None}
     compared = comparison_rows(record, estimates, tables, _withheld(record, bool(made), options))
@@ -470,7 +471,7 @@ def _collected(
         arranged(_fisher(record, results), columns.BINARY, trial=record.id),
         arranged(conflict_rows(record, fits), columns.CONFLICT, trial=record.id),
         arranged(evidence_rows(studies, options), columns.EVIDENCE, trial=record.id),
-        **judged(record, fits, sources, landmarks, options, notes.add),
+        **worth,
     )
 
 

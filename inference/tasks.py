@@ -119,21 +119,21 @@ def piecewise_task(model: str, imputations: Imputations, landmarks: Sequence[flo
     bounds = model_edges(first, options)
     proportional = model == "piecewise"
 
-    def data(imputation: int) -> Data:
-        return piecewise_data(regroup(imputations.whole(imputation), bounds), 0, proportional=proportional)
+    of_table = partial(piecewise_data, imputation=0, proportional=proportional)
 
     return Task(
         model=model,
         shrinkage="",
         partition="",
         build=partial(piecewise, regroup(first, bounds), proportional=proportional),
-        data=data,
+        data=lambda imputation: of_table(regroup(imputations.whole(imputation), bounds)),
         quantities=partial(_curve_values, bounds, landmarks, proportional),
         overall="beta",
         imputed=imputations.imputed,
         edges=tuple(map(float, bounds)),
         graph="piecewise",
         absent=OF_NONPROPORTIONAL if proportional else (),
+        of_table=of_table,
     )
 
 
@@ -215,8 +215,7 @@ def _subgroup_task(
         made = table(0)
         return subgroups(made, prior, form, strata=most_strata, division=division(made))
 
-    def data(imputation: int) -> Data:
-        made = table(imputation)
+    def of_table(made: xr.Dataset) -> Data:
         return subgroup_data(made, 0, form, strata=most_strata, division=division(made))
 
     return Task(
@@ -224,7 +223,7 @@ def _subgroup_task(
         shrinkage=shrinkage,
         partition=partition,
         build=build,
-        data=data,
+        data=lambda imputation: of_table(table(imputation)),
         quantities=quantities,
         overall="beta",
         imputed=source.imputed,
@@ -232,6 +231,7 @@ def _subgroup_task(
         graph="subgroups",
         absent=() if form.has_tau else ("tau",),
         primary_only=primary_only,
+        of_table=of_table,
     )
 
 

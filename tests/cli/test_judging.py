@@ -81,7 +81,7 @@ def compared(**values):
         "weight": 1.0,
     }
     texts = {"partition": "", "model": "piecewise", "shrinkage": ""}
-    return texts | numbers | {"rows": 28, "worst_k": 0.5, "good_k": 0.7, "bad_rows": 0} | values
+    return texts | numbers | {"rows": 28, "worst_k": 0.5, "good_k": 0.7, "refitted": 0, "bad_rows": 0} | values
 
 
 def test_models_compared_are_a_table_and_unreliable_ones_are_marked(capsys, monkeypatch):
@@ -95,3 +95,6 @@ def test_models_compared_are_a_table_and_unreliable_ones_are_marked(capsys, monk
     judging.model_comparison(pd.DataFrame([compared(partition="er", shrinkage="none", model="subgroups")]))
     out = capsys.readouterr().out
     assert "Models by er by leave-one-row-out" in out and "subgroups none" in out and "unreliable" not in out
+    judging.model_comparison(pd.DataFrame([compared(refitted=2, worst_k=0.9)]))
+    out = capsys.readouterr().out
+    assert "left out in earnest" in out and "unreliable" not in out

@@ -55,7 +55,7 @@ def exact(table, common=False, shape=SHAPE, prior_exposure=EXPOSURE):
 
 @pytest.mark.parametrize("common", [False, True])
 def test_smoothed_is_exact(table, common):
-    found = leave_one_row_out(gamma_fit(table, "piecewise", common), table)
+    found = leave_one_row_out(gamma_fit(table, "piecewise", common), table).elpd
     np.testing.assert_allclose(found.elpd_i, exact(table, common).ravel(), atol=0.03)
     assert found.elpd == pytest.approx(exact(table, common).sum(), abs=0.06)
 
@@ -94,6 +94,39 @@ def test_rows_that_weigh_too_much_are_told(table):
     (note,) = notes_on(found, rebuilt=False)
     assert note.startswith("comparison of models is unreliable: Pareto k-hat is too high for rows of ")
     assert all(f"{row.model} {row.bad_rows} of 16" in note for row in found.itertuples())
+
+
+def test_rows_that_weigh_too_much_are_left_out_in_earnest(monkeypatch):
+    """A vague prior, and one arm with most of the person-time: left out in earnest, a row's density is exact."""
+    monkeypatch.setattr("secondlook.inference.model_comparison.MOST_REFITS", 2 * INTERVALS)
+    rng = np.random.default_rng(6)
+    exposure = np.full((1, 1, 2, INTERVALS), 400.0)
+    exposure[..., 0, ::2] = 4000.0
+    counts = rng.poisson(exposure * TRUTH), exposure, np.zeros_like(exposure), np.full((1, 1, 2), 100.0)
+    table = survival_table(*counts, EDGES, trial="made-up", source="patients", time_unit="months")
+    vague = {"shape": 0.5, "prior_exposure": 1.0}
+
+    def refit(without):
+        assert float(table.exposure.sum() - without.exposure.sum()) in (400.0, 4000.0)
+        return gamma_fit(without, "piecewise", **vague).posterior.isel(imputation=0)
+
+    fit = gamma_fit(table, "piecewise", **vague)
+    smoothed, found = leave_one_row_out(fit, table), leave_one_row_out(fit, table, refit)
+    truth = exact(table, **vague).ravel()
+    assert found.refitted.any()
+    assert (found.refitted == (smoothed.k_hat > smoothed.elpd.good_k)).all()
+    off = np.abs(found.elpd.elpd_i.to_numpy() - truth)
+    assert off[found.refitted].max() < 0.1
+    assert np.abs(smoothed.elpd.elpd_i.to_numpy() - truth)[found.refitted].max() > 2 * off[found.refitted].max()
+    assert found.elpd.elpd == pytest.approx(found.elpd.elpd_i.sum().item())
+    assert smoothed.elpd.elpd == pytest.approx(smoothed.elpd.elpd_i.sum().item())
+
+
+def test_where_the_sampler_diverges_a_row_stays_unreliable(table):
+    fit = gamma_fit(table, "piecewise", shape=0.5, prior_exposure=1.0)
+    found = leave_one_row_out(fit, table, lambda _: None)
+    assert (found.k_hat > found.elpd.good_k).any()
+    assert not found.refitted.any()
 
 
 def test_models_on_other_intervals_and_single_ones_are_not_compared(table):
