@@ -8,12 +8,19 @@ from lifelines import CoxPHFitter
 from lifelines.datasets import load_gbsg2
 
 from secondlook.data import InputError, load_record
+from secondlook.data.cohort import cox_of_counts
+from secondlook.data.table import regroup
 from secondlook.inference import Options, fit, load
+from secondlook.inference.fitting import fit_tasks
+from secondlook.inference.imputations import Imputations
+from secondlook.inference.likelihood import without_row
 from secondlook.inference.merging import check_same_record
 from secondlook.inference.reanalysis import Notes, analyse, tables_of
-from secondlook.inference.tasks import check_landmarks, default_landmarks
+from secondlook.inference.tasks import check_landmarks, default_landmarks, piecewise_task
 from secondlook.inference.versions import input_hashes
+from secondlook.models.priors import Prior
 
+VAGUE = Prior("vague", (0.0,), (10.0,))
 RECORD = """schema = 1
 id = "gbsg2"
 title = "GBSG2"
@@ -58,6 +65,26 @@ def test_the_posterior_agrees_with_cox(found):
     assert draws.std() == pytest.approx(cox["se(coef)"], rel=0.05)
     compared = found.comparison.iloc[0]
     assert np.log(compared["cox"]) == pytest.approx(cox["coef"], abs=0.005)
+
+
+def test_a_model_is_sampled_again_without_a_row_of_its_table(found):
+    """The control arm's second interval is left out: its deaths and person-time tell nothing any more."""
+    imputations, bounds = Imputations(found.table), found.fits[0].edges
+    options = Options(draws=400, chains=2, intervals=bounds)
+    (result,) = fit_tasks(
+        [piecewise_task("piecewise", imputations, (36,), options)], [VAGUE], options, lambda _: None
+    )
+    rows = regroup(found.table, bounds)
+    without = without_row(rows, 1)
+    assert float((rows.deaths - without.deaths).sum()) == float(rows.deaths[0, 0, 0, 1]) > 10
+    again = result.refit(without)
+    deaths, exposure = (without[name].to_numpy()[0, 0] for name in ("deaths", "exposure"))
+    middle, error = (float(value) for value in cox_of_counts(deaths[0], exposure[0], deaths[1], exposure[1]))
+    assert again["beta"].mean() == pytest.approx(middle, abs=0.2 * error)
+    assert again["beta"].std() == pytest.approx(error, rel=0.12)
+    alpha = result.fit.posterior["alpha"].std(("chain", "draw", "imputation"))
+    assert again["alpha"].std(("chain", "draw"))[1] > 1.3 * alpha[1]
+    assert "omega" not in again
 
 
 def test_known_patients_are_one_imputation_that_adds_no_variance(found):
