@@ -24,7 +24,9 @@ def checks(result: Reanalysis) -> None:
     rows = result.checks
     if rows.empty:
         return
-    heading(f"Predictive checks: {int(rows['replicates'].max())} trials simulated from each posterior")
+    by_model = rows.groupby(["model", "partition"])["replicates"].max()
+    counts = sorted({int(by_model.min()), int(by_model.max())})
+    heading(f"Predictive checks: {' to '.join(map(str, counts))} trials simulated from each posterior")
     paragraph(_in_tails(rows))
     for row in rows_of(rows[rows["item"].str.startswith(CHANGE) & rows["partition"].eq("")]):
         predicted = with_interval(row["median"], row["lower"], row["upper"])

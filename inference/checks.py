@@ -26,7 +26,7 @@ from ..data.subgroup import parse_key
 from . import columns
 from .fitting import Fit
 from .imputations import Imputations
-from .replication import REPLICATES, replicates
+from .replication import REPLICATES, affordable, replicates
 from .standardised import partition_subgroups
 from .statistics import Statistic, patient_statistics, printed_statistics
 
@@ -72,7 +72,7 @@ def predictive_checks(
     landmarks
         When survival of known patients is looked at; a paper's own landmarks are taken from what it prints.
     number
-        How many trials to simulate of each fit.
+        How many trials to simulate of each fit; fewer of very large tables.
     seed
         Same seed, same trials.
 
@@ -99,7 +99,8 @@ def _checked(
         patient_statistics(record, source.tables, landmarks) if made is None else printed_statistics(record, made)
     )
     stacks = [
-        np.stack([one.of(table) for one in statistics]) for table in replicates(fit, source.tables, number, seed)
+        np.stack([one.of(table) for one in statistics])
+        for table in replicates(fit, source.tables, affordable(source.tables, number), seed)
     ]
     labels = _labels(record, fit.partition, source)
     identity = {name: getattr(fit, name) for name in ("model", "shrinkage", "partition")} | {"prior": fit.prior.name}

@@ -79,7 +79,7 @@ TEXTS = (  # of all tables: empty where not applicable
     *("trial", "source", "endpoint", "model", "shrinkage", "prior", "partition", "subgroup", "reference", "label"),
     *("item", "arm", "printed", "form", "statistic", "planned", "baseline", "chance_source", "direction_foretold"),
     *("prior_evidence", "plausibility", "cut_point", "looked_at_unprinted", "verdict", "printed_p", "component"),
-    *("varied", "setting", "prior_on", "criterion", "note", "diagnosis"),
+    *("varied", "setting", "prior_on", "criterion", "note", "diagnosis", "variant"),
     *("study", "quantity", "method", "without"),
 )
 

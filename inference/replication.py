@@ -22,7 +22,15 @@ from .likelihood import cell_rates
 
 Array = NDArray[np.float64]
 REPLICATES = 4000
+FEWEST_REPLICATES = 400
+MOST_CELLS_IN_ALL = 12_000_000
 MOST_CELLS = 4_000_000  # trials, strata, arms and months that are simulated at a time
+
+
+def affordable(table: xr.Dataset, number: int) -> int:
+    """Return how many trials of a table to simulate: ``number``, or fewer where it has very many strata."""
+    cells = 2 * table.sizes["stratum"] * table.sizes["interval"]
+    return min(number, max(FEWEST_REPLICATES, MOST_CELLS_IN_ALL // cells))
 
 
 def replicates(fit: Fit, table: xr.Dataset, number: int = REPLICATES, seed: int = 1) -> Iterator[ReplicatedTable]:

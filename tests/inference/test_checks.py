@@ -17,7 +17,7 @@ from secondlook.data.table import survival_table
 from secondlook.inference.checks import predictive_checks, tail_probability
 from secondlook.inference.fitting import Fit
 from secondlook.inference.imputations import Imputations
-from secondlook.inference.replication import replicates
+from secondlook.inference.replication import affordable, replicates
 from secondlook.inference.statistics import patient_statistics, printed_statistics
 from secondlook.models.priors import Prior
 
@@ -93,6 +93,14 @@ def test_trials_are_shared_out_over_imputations_and_draws_and_come_in_stacks(mon
     assert [len(stack.deaths) for stack in stacks] == [4, 6]
     sizes = np.concatenate([stack.at_risk[:, 0, 0, 0] for stack in stacks])
     assert list(sizes) == [10.0] * 4 + [20.0] * 3 + [30.0] * 3
+
+
+def test_fewer_trials_are_simulated_of_many_strata():
+    table = monthly(np.random.default_rng(1), np.full((2, 3), 0.01))
+    assert affordable(table, 4000) == 4000
+    many = xr.concat([table] * 90, dim="stratum")
+    assert affordable(many, 4000) == 12_000_000 // (2 * 90 * 60)
+    assert affordable(xr.concat([many] * 9, dim="stratum"), 4000) == 400
 
 
 def test_a_model_that_ends_before_the_table_ends_the_trials():

@@ -11,7 +11,7 @@ from secondlook.data import InputError, load_record
 from secondlook.data.cohort import cox_of_counts
 from secondlook.data.table import regroup
 from secondlook.inference import Options, fit, load
-from secondlook.inference.fitting import fit_tasks
+from secondlook.inference.fitting import fit_tasks, refitted
 from secondlook.inference.imputations import Imputations
 from secondlook.inference.likelihood import without_row
 from secondlook.inference.merging import check_same_record
@@ -77,7 +77,7 @@ def test_a_model_is_sampled_again_without_a_row_of_its_table(found):
     rows = regroup(found.table, bounds)
     without = without_row(rows, 1)
     assert float((rows.deaths - without.deaths).sum()) == float(rows.deaths[0, 0, 0, 1]) > 10
-    again = result.refit(without)
+    again = refitted(result, options, without)
     deaths, exposure = (without[name].to_numpy()[0, 0] for name in ("deaths", "exposure"))
     middle, error = (float(value) for value in cox_of_counts(deaths[0], exposure[0], deaths[1], exposure[1]))
     assert again["beta"].mean() == pytest.approx(middle, abs=0.2 * error)
