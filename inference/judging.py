@@ -42,6 +42,8 @@ def judged(
         Told what a reader must know.
     """
     fits = [result.fit for result in results]
+    if not fits:
+        return {}
     primary = [fit for fit in fits if fit.prior.name == fits[0].prior.name]
     refits = {
         result.fit.name: partial(refitted, result, options)
