@@ -85,7 +85,11 @@ def counted_prevalences(record: Record, where: Subgroup) -> tuple[Prevalence, Pr
     if len(counts) < len(ARMS):
         counts = _baseline_counts(record, where)
     sizes = {arm: _known_patients(record, where, arm) for arm in ARMS}
-    found = [Prevalence(counts[arm] / size, size) for arm, size in sizes.items() if arm in counts and size]
+    found = [
+        Prevalence(counts[arm] / size, size)
+        for arm, size in sizes.items()
+        if size and 0 <= counts.get(arm, -1) <= size
+    ]
     return (found[0], found[1]) if len(found) == len(ARMS) else None
 
 

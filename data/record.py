@@ -32,7 +32,7 @@ from pydantic_core import PydanticCustomError
 from scipy.special import ndtri
 
 from .labels import within_text
-from .printed import AnyNumber, NonNegative, Percent, Positive, Printed, Probability, PValue
+from .printed import AnyNumber, ErrorRate, Loss, NonNegative, Percent, Positive, Printed, Probability, PValue
 from .subgroup import OVERALL, Subgroup, subgroup
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class References:
 
     factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     patients: Mapping[str, int] = field(default_factory=dict)
+    known: Mapping[tuple[str, str], int] = field(default_factory=dict)
     rows: tuple[str, ...] = ()
     partitions: tuple[str, ...] = ()
     boxes: tuple[str, ...] = ()
@@ -69,9 +70,15 @@ class References:
             return tuple(dict.fromkeys(label for label in found if isinstance(label, str) and label))
 
         sizes = {arm: table(item).get("patients") for arm, item in table(raw.get("arms")).items()}
+        known = {
+            (name, arm): size
+            for name, factor in table(raw.get("factors")).items()
+            for arm, size in table(table(factor).get("known")).items()
+        }
         return cls(
             factors={name: levels(item) for name, item in table(raw.get("factors")).items()},
             patients={arm: size for arm, size in sizes.items() if type(size) is int and size > 0},
+            known={key: size for key, size in known.items() if type(size) is int and size > 0},
             rows=labels(raw.get("hazard_ratio")),
             partitions=tuple(table(raw.get("partitions"))),
             boxes=labels(raw.get("flow")),
@@ -199,10 +206,10 @@ class Design(Item):
     control_survival: Probability | None = None
     treatment_survival: Probability | None = None
     survival_difference: Probability | None = None
-    alpha: Probability | None = None
+    alpha: ErrorRate | None = None
     sided: Literal[1, 2] = 2
-    power: Probability | None = None
-    dropout: Probability | None = None
+    power: ErrorRate | None = None
+    dropout: Loss | None = None
     patients: Size | None = None
     patients_per_arm: Size | None = None
     test: str = "log-rank"
@@ -436,6 +443,11 @@ class PatientsCount(Item):
 
     @model_validator(mode="after")
     def _within_arm(self, info: ValidationInfo) -> Self:
+        known = _references(info).known
+        for name in self.where.factors:
+            most = known.get((name, self.arm))
+            if most is not None and self.n > most:
+                raise ValueError(f"n is {self.n}, more than the {most} patients whose {name} is known")
         return _not_more(self, self.n, _references(info).patients.get(self.arm), "n")
 
 

@@ -101,7 +101,7 @@ def _complete(design: Design) -> bool:
 def _is_stated(plan: Plan, design: Design) -> bool:
     assert design.alpha and design.power  # _complete's condition
     log_rank = plan.method.startswith("log-rank") == ("rank" in design.test.lower())
-    dropout = design.dropout is None or plan.dropout != DROPOUTS[2]
+    dropout = design.dropout is None or not design.dropout.value or plan.dropout != DROPOUTS[2]
     same = plan.alpha == design.alpha.value and plan.sided == design.sided and plan.power == design.power.value
     return log_rank and dropout and same
 

@@ -261,6 +261,11 @@ def _cut_share(
         allowed = "needs a baseline row with mean and sd of both arms, or counts of patients"
         raise input_error(record.id, f"factors.{name}.cut", None, allowed)
     shares = np.array([arm.share for arm in arms])
+    if min(arm.known * min(arm.share, 1 - arm.share) for arm in arms) < 0.5:
+        cut = str(record.factors[name].cut.below)
+        raise input_error(
+            record.id, f"factors.{name}.cut.below", cut, "leaves no patients on one side, by mean and sd"
+        )
     return shares, 1 / np.sqrt(np.array([arm.known for arm in arms]) * shares * (1 - shares))
 
 

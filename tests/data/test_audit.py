@@ -326,6 +326,14 @@ def test_imbalance_pushes_by_the_adjusted_hazard_ratio():
     assert verdicts("baseline imbalance", **sections, patients_count=counts(60, 62)) == ["ok"]
 
 
+def test_more_patients_with_a_level_than_there_are_is_no_prevalence():
+    rows = [{"label": "ER(+)", "where": {"er": "+"}, "control": {"n": 60}, "treatment": {"n": 70}}]
+    prognostic = [{"where": {"er": "+"}, "estimate": "0.43"}]
+    factor = {"label": "ER", "levels": ["+", "-"], "known": {"treatment": 65}}
+    sections = {"baseline": rows, "prognostic": prognostic, "factors": {"er": factor}}
+    assert found("baseline imbalance", **sections) == []
+
+
 def test_sample_size_formulas():
     # Schoenfeld: 4 (1.96 + 0.8416)^2 / log(0.5)^2 = 65.3 deaths for a hazard ratio of 0.5
     z = stats.norm.isf(0.025), stats.norm.ppf(0.8)
@@ -343,6 +351,7 @@ def test_stated_design():
     design = {"time": 36, "control_survival": "0.25", "treatment_survival": "0.50", "alpha": "0.05", "power": "0.80"}
     wanted = 2 * math.ceil(per_arm(0.25, 0.5, 1.959964, 0.841621)["log-rank (Schoenfeld)"])
     assert verdicts("sample size", design=design | {"patients": wanted}) == ["ok"]
+    assert verdicts("sample size", design=design | {"patients": wanted, "dropout": "0.00"}) == ["ok"]
     (finding,) = found("sample size", design=design | {"patients": 116})
     assert finding.verdict == "note"
     assert "two proportions (pooled), two-sided 0.05, power 0.8" in finding.arithmetic

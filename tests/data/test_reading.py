@@ -133,7 +133,20 @@ PROBABILITY = "must be a probability between 0 and 1 (60% is written 0.60)"
         ),
         # design, recruitment, flow
         ({"design": {"control_survival": "17"}}, f"design.control_survival: '17': {PROBABILITY}"),
-        ({"design": {"power": 0.9}}, f'design.power: 0.9: {PROBABILITY}, quoted as printed, such as "0.60"'),
+        (
+            {"design": {"control_survival": 0.9}},
+            f'design.control_survival: 0.9: {PROBABILITY}, quoted as printed, such as "0.60"',
+        ),
+        ({"design": {"power": "1"}}, "design.power: '1': must be above 0 and below 1"),
+        ({"design": {"alpha": "0.00"}}, "design.alpha: '0.00': must be above 0 and below 1"),
+        ({"design": {"dropout": "1.0"}}, "design.dropout: '1.0': must be at least 0 and below 1"),
+        (
+            {
+                "factors": {"er": {"label": "ER", "levels": ["+", "-"], "known": {"control": 9}}},
+                "patients_count": [{"arm": "control", "where": {"er": "+"}, "n": 10}],
+            },
+            "patients_count[1]: n is 10, more than the 9 patients whose er is known",
+        ),
         ({"design": {"sided": 3}}, "design.sided: 3: must be 1 or 2"),
         (
             {"recruitment": {"start": "2012-12", "end": "2007-11"}},

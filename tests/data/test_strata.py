@@ -144,6 +144,10 @@ def test_a_cut_needs_means_or_counts():
     raw["factors"]["age"] = {"label": "Age", "levels": ["below 55", "55 or older"], "cut": cut}
     raw["partitions"]["age"] = {"label": "Age", "factors": ["age"]}
     assert "factors.age.cut: needs a baseline row with mean and sd of both arms" in refused(raw, "age")
+    means = {"mean": "51.5", "sd": "13.6"}
+    raw["baseline"] = [{"label": "Age", "control": means, "treatment": means}]
+    raw["factors"]["age"]["cut"]["below"] = 550
+    assert "factors.age.cut.below: 550: leaves no patients on one side, by mean and sd" in refused(raw, "age")
     counts = {"control": 64, "treatment": 55}
     raw["patients_count"] += [{"arm": arm, "where": {"age": "below 55"}, "n": n} for arm, n in counts.items()]
     np.testing.assert_allclose(strata(raw, "age").expected, [[64, 55], [36, 45]])
