@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from cyclopts import Parameter
 from ..data import load_record
 from ..data.audit import audit as audited
 from ..data.audit import findings_frame
+from ..data.errors import input_error
 from ..data.writing import write_csv
 from . import printing
 from .main import BUG, DONE
@@ -43,7 +45,20 @@ def audit(
     record = load_record(trial)
     findings = findings_frame(record, audited(record))
     if out is not None:
+        _check_same_trial(out, record.id)
         with new_file(out / "audit.csv") as path:
             write_csv(findings, path)
     printing.audit(record, findings, trial, out)
     return BUG if strict and findings["verdict"].isin(CONTRADICTIONS).any() else DONE
+
+
+def _check_same_trial(directory: Path, trial: str) -> None:
+    """Refuse to write among the results of another trial."""
+    try:
+        run = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+        there = run.get("trial") if isinstance(run, dict) else None
+    except (OSError, ValueError):
+        there = None
+    if there not in (None, trial):
+        allowed = f"holds results of this trial; give another directory for the audit of {trial}"
+        raise input_error(str(directory), "", str(there), allowed)

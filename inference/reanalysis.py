@@ -289,7 +289,7 @@ def analyse(
     partition, divisions = _divisions(record, models, partition)
     sources = tables_of(record, divisions, options, notes)
     if partition and partition not in sources and "subgroups" in models:
-        raise input_error(record.id, "", None, "; ".join(notes))
+        raise _unsupported(record, models, notes)
     landmarks = options.landmarks or default_landmarks(record, sources[""].tables if "" in sources else None)
     studies = (studies or pooled_trials(record)) if synthesis.MODEL in models else ()
     tasks = _tasks(record, models, partition, shrinkages, sources, landmarks, options, studies)
@@ -301,15 +301,23 @@ def analyse(
     if models == (synthesis.MODEL,) and not studies:
         raise input_error("trial", "", record.id, why_alone(record))
     if not tasks:
-        raise input_error(
-            record.id, "", None, "; ".join(notes) or f"prints nothing that {' or '.join(models)} could be fitted to"
-        )
+        raise _unsupported(record, models, notes)
     if not any(task.priors(chosen) for task in tasks):
         allowed = f"is about {record.endpoint}, not for {' or '.join(models)}"
         raise input_error("--prior", "", ", ".join(names), allowed)
     results = fit_tasks(tasks, chosen, options, notify)
     found = _collected(record, results, sources, landmarks, options, notes, studies)
     return _with_sensitivity(found, results, options, notes) if vary else found
+
+
+def _unsupported(record: Record, models: Sequence[str], notes: Sequence[str]) -> InputError:
+    """Return why a record supports none of the models, and which one it does where that is plain."""
+    why = [note.removeprefix(f"{record.id}: ") for note in notes]
+    why = why or [f"prints nothing that {' or '.join(models)} could be fitted to"]
+    overall = record.overall_hazard_ratio
+    if "effects" not in models and overall is not None and overall.ci:
+        why.append("its hazard ratios alone support --model effects")
+    return input_error(record.id, "", None, "; ".join(why))
 
 
 class Notes(list[str]):

@@ -243,7 +243,14 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise input_error(str(path), "", None, f"cannot be read ({error})") from None
+        raise input_error(str(path), "", None, _unreadable(error)) from None
+
+
+def _unreadable(error: OSError | ValueError) -> str:
+    """Say why a file of results cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return "is missing: these results are incomplete, or another version's; make them anew"
+    return f"cannot be read ({(error.strerror if isinstance(error, OSError) else None) or error})"
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -281,7 +288,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, dtype={"printed": str}, encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise input_error(str(path), "", None, f"cannot be read ({error})") from None
+        raise input_error(str(path), "", None, _unreadable(error)) from None
     present = [name for name in TEXTS if name in frame]
     return frame.fillna(dict.fromkeys(present, "")).astype(dict.fromkeys(present, str))
 

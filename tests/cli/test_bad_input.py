@@ -198,6 +198,26 @@ def test_an_audit_that_cannot_be_written(run, disk):
     assert disk() == before
 
 
+def test_an_audit_does_not_go_among_the_results_of_another_trial(run, results, disk):
+    results(Path("here"))
+    before = disk()
+    refused(run("audit", "mf07-01-10y", "--out", "here"), "here: mf07-01: holds results of this trial; give another")
+    assert disk() == before
+    assert run("audit", "mf07-01", "--out", "here").code == 0
+
+
+def test_a_hazard_ratio_alone_is_told_what_it_supports(run):
+    arms = 'arms.control.label = "A"\narms.treatment.label = "B"\n'
+    ratio = '[[hazard_ratio]]\nestimate = "0.80"\nci = ["0.65", "0.98"]\n'
+    Path("one.toml").write_text(f'schema = 1\nid = "one"\ntitle = "One"\n{arms}{ratio}', encoding="utf-8")
+    done = run("fit", "one.toml", "--out", "here", "--quiet")
+    assert done.problems == [
+        "error: one: published survival cannot be rebuilt: the record prints no patients of both arms; "
+        "its hazard ratios alone support --model effects"
+    ]
+    assert not Path("here").exists()
+
+
 def test_results_that_are_missing_or_damaged(run, results, disk):
     Path("empty").mkdir()
     results(Path("damaged"))

@@ -175,5 +175,5 @@ def test_a_netcdf_file_of_something_else_is_named(saved):
 @pytest.mark.parametrize("name", ["estimates.csv", "audit.csv", "record.json"])
 def test_missing_files_are_named(saved, name):
     (saved / name).unlink()
-    with pytest.raises(InputError, match=rf"{name}: cannot be read"):
+    with pytest.raises(InputError, match=rf"{name}: is missing: these results are incomplete"):
         inference.load(saved)
