@@ -254,7 +254,8 @@ def _cut_share(
     shape, of which they tell little.
     """
     (name, *more) = partition.factors
-    if more or record.factors[name].cut is None or counted_prevalences(record, subgroups[0]):
+    cut = record.factors[name].cut
+    if more or cut is None or counted_prevalences(record, subgroups[0]):
         return None
     arms = prevalences(record, subgroups[0])
     if arms is None:
