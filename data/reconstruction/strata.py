@@ -263,10 +263,8 @@ def _cut_share(
         raise input_error(record.id, f"factors.{name}.cut", None, allowed)
     shares = np.array([arm.share for arm in arms])
     if min(arm.known * min(arm.share, 1 - arm.share) for arm in arms) < 0.5:
-        cut = str(record.factors[name].cut.below)
-        raise input_error(
-            record.id, f"factors.{name}.cut.below", cut, "leaves no patients on one side, by mean and sd"
-        )
+        allowed = "leaves no patients on one side, by mean and sd"
+        raise input_error(record.id, f"factors.{name}.cut.below", str(cut.below), allowed)
     return shares, 1 / np.sqrt(np.array([arm.known for arm in arms]) * shares * (1 - shares))
 
 
