@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -85,6 +84,4 @@ def _row(label: str, first: pd.Series, bayes: pd.Series, raw: Triple) -> Row:
 
 
 def _triple(row: pd.Series) -> Triple:
-    """Return a hazard ratio with its limits; without them where they are infinite (two trials predict nothing)."""
-    middle, lower, upper = (float(row[name]) for name in ("estimate", "lower", "upper"))
-    return (middle, lower, upper) if 0 < lower <= upper < np.inf else (middle, np.nan, np.nan)
+    return float(row["estimate"]), float(row["lower"]), float(row["upper"])

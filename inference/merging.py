@@ -14,6 +14,7 @@ from ..data import Record
 from ..data.errors import input_error
 from ..data.reconstruction import Reconstruction
 from ..data.writing import write_csv
+from . import synthesis
 from .options import Options
 from .reanalysis import Reanalysis
 from .storage import RECORD, RUN, csv_name, read_csv, read_run, write, write_json, write_table
@@ -94,11 +95,29 @@ def merge(reanalysis: Reanalysis, directory: Path) -> None:
     """
     check_same_record(directory, reanalysis.record)
     frames: dict[str, Any] = {
-        name: merged(_present(directory / csv_name(name)), getattr(reanalysis, name), keys)
+        name: merged(earlier(_present(directory / csv_name(name)), new), new, keys)
         for name, keys in KEYS.items()
+        for new in (getattr(reanalysis, name),)
     }
     run = _merged_run(directory / RUN, reanalysis.run, [fit.name for fit in reanalysis.fits])
     write(replace(reanalysis, **frames, run=run), directory)
+
+
+def earlier(old: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the rows that are there, without those of trials pooled before where trials are pooled now.
+
+    The rows of a pool belong together, and another pool may have other trials.
+
+    Parameters
+    ----------
+    old
+        What is there, if anything.
+    new
+        What is added.
+    """
+    if old is None or "model" not in new or not new["model"].eq(synthesis.MODEL).any():
+        return old
+    return old[old["model"].ne(synthesis.MODEL)]
 
 
 def merged(old: pd.DataFrame | None, new: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:

@@ -123,7 +123,8 @@ def evidence_rows(studies: Sequence[Study], options: Options) -> pd.DataFrame:
     ``external`` and ``robust``), ``average``, ``prediction`` (of a new trial), ``tau``, ``i_squared``, ``q``,
     ``q_p``, ``weight`` (of a trial in the average), ``surprise_z`` and ``surprise_p`` (of a trial, given the others),
     ``external_events`` (effective sample size of the others' prediction, in deaths) and ``external_weight``
-    (posterior weight of ``external`` in ``robust``). ``without`` is the trial that is left out. Intervals hold 95%.
+    (posterior weight of ``external`` in ``robust``). ``without`` is the trial that is left out. Intervals hold 95%;
+    by moments, two trials have no interval of a prediction.
 
     Parameters
     ----------
@@ -195,14 +196,10 @@ def _pooled(found: Pool, scale: float, without: str) -> Iterator[Row]:
 def _by_moments(found: DerSimonianLaird, without: str) -> Iterator[Row]:
     row = partial(_row, method=MOMENTS, without=without)
     for quantity, limits in (("average", found.interval()), ("prediction", found.prediction_interval)):
-        lower, upper = map(_exponential, limits)
+        lower, upper = (math.exp(limit) if math.isfinite(limit) else math.nan for limit in limits)
         yield row(quantity, estimate=math.exp(found.estimate), lower=lower, upper=upper)
     numbers = {"tau": math.sqrt(found.tau_squared), "i_squared": found.i_squared, "q": found.q, "q_p": found.q_p}
     yield from (row(quantity, estimate=number) for quantity, number in numbers.items())
-
-
-def _exponential(log_ratio: float) -> float:
-    return math.exp(log_ratio) if log_ratio < math.inf else math.inf
 
 
 def _one_left_out(one: Study, others: Sequence[Study], options: Options) -> Iterator[Row]:

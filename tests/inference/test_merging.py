@@ -9,7 +9,7 @@ import pytest
 
 from secondlook.data import InputError, load_record
 from secondlook.inference import load
-from secondlook.inference.merging import KEYS, _merged_run, check_same_record, merge, merged
+from secondlook.inference.merging import KEYS, _merged_run, check_same_record, earlier, merge, merged
 from secondlook.inference.versions import record_hash
 
 KEY = ("model", "time")
@@ -54,6 +54,17 @@ def test_diagnostics_of_a_fit_are_replaced_together():
     old = pd.DataFrame([("piecewise", "", "weak", "", i) for i in range(3)], columns=names)
     new = old.iloc[:1]
     assert len(merged(old, new, KEYS["diagnostics"])) == 1
+
+
+def test_estimates_of_trials_pooled_before_give_way_together():
+    """Another pool has other trials, so that keys alone would leave some of the old ones."""
+    names = ["model", "subgroup"]
+    old = pd.DataFrame([("piecewise", "overall"), ("evidence", "trial=a"), ("evidence", "trial=b")], columns=names)
+    new = pd.DataFrame([("evidence", "trial=a")], columns=names)
+    assert merged(earlier(old, new), new, names)["subgroup"].tolist() == ["overall", "trial=a"]
+    other = old.iloc[:1]
+    assert len(merged(earlier(old, other), other, names)) == 3
+    assert earlier(None, new) is None
 
 
 def test_imbalance_is_kept_where_the_new_run_adjusts_nothing(mf07, mf07_effects, tmp_path):
