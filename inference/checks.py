@@ -32,6 +32,7 @@ from .statistics import Statistic, patient_statistics, printed_statistics
 
 Array = NDArray[np.float64]
 IN_TAIL = 0.05
+LATE_ENTRY = "predictive checks are left out, as patients enter late: the table does not say who"
 PERCENTILES = {"lower": 0.025, "q25": 0.25, "median": 0.5, "q75": 0.75, "upper": 0.975}
 
 

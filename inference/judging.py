@@ -8,7 +8,7 @@ from functools import partial
 import pandas as pd
 
 from ..data import Record
-from .checks import predictive_checks
+from .checks import LATE_ENTRY, predictive_checks
 from .fitting import Result, refitted
 from .imputations import Imputations
 from .model_comparison import comparable, model_comparison, notes_on
@@ -53,6 +53,8 @@ def judged(
     compared = model_comparison(record.id, primary, sources, refits)
     for note in notes_on(compared, any(comparable(primary, sources, imputed=True))):
         add_note(note)
+    if record.patients and record.patients.entry and sources:
+        add_note(LATE_ENTRY)
     return {
         "checks": predictive_checks(record, primary, sources, landmarks, seed=options.seed),
         "model_comparison": compared,
