@@ -14,7 +14,7 @@ from typing import Any
 
 from .errors import input_error
 from .reading import built_in_trials, load_record
-from .record import ARMS, ArmId, Cell, Estimate, Item, Proportion, Record
+from .record import ARMS, ArmId, Cell, Estimate, HazardRatio, Item, Proportion, Record
 from .subgroup import Subgroup
 
 Row = tuple[str, ...]
@@ -118,7 +118,7 @@ def summarise(record: Record) -> TrialSummary:
         patients=_total(record, "patients"),
         events=_total(record, "events"),
         source=record.source,
-        hazard_ratio=_estimate(overall) if overall else "",
+        hazard_ratio=_overall_ratio(overall) if overall else "",
     )
 
 
@@ -160,6 +160,11 @@ def _estimate(item: Estimate | None) -> str:
         return str(estimate)
     level = "" if item.level == 0.95 else f", {100 * item.level:g}% CI"
     return f"{estimate} ({item.ci[0]} to {item.ci[1]}{level})"
+
+
+def _overall_ratio(row: HazardRatio) -> str:
+    """Return a trial's hazard ratio as printed; a comparison that is inverted on reading is spelled out."""
+    return _estimate(row) + (f", {row.comparison}" if row.inverted else "")
 
 
 def _source(item: Item) -> str:

@@ -224,3 +224,10 @@ def test_describing_needs_neither_pymc_nor_lifelines() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_inverted_hazard_ratio_and_another_level_are_spelled_out():
+    ratios = {summary.id: summary.hazard_ratio for summary in describe_trials()}
+    assert ratios["abcsg-28"] == "0.691 (0.358 to 1.333), control/treatment"
+    assert ratios["e2108"] == "1.11 (0.82 to 1.52, 90% CI)"
+    assert ratios["mf07-01"] == "0.66 (0.49 to 0.88)"
