@@ -48,7 +48,7 @@ def _most_of_arm(record: Record, where: Subgroup, arm: ArmId) -> int | None:
         union = counts.get(Subgroup(((factor, levels),)))
         found += [union] if union is not None else []
         found += [sum(inside)] if len(inside) == len(levels) else []
-        found += [size - sum(outside)] if size is not None else []
+        found += [max(size - sum(outside), 0)] if size is not None else []
     return min(found, default=None)
 
 

@@ -299,6 +299,10 @@ def test_the_most_patients_of_a_subgroup():
     most = {key: most_patients(trial, parse_key(key)) for key in ("overall", "er=-", "site=bone|liver", "site=lung")}
     assert most == {"overall": 200, "er=-": 80, "site=bone|liver": 70, "site=lung": 130}
     assert most_patients(trial, parse_key("er=+,site=bone")) == 40
+    beyond = [count | {"n": 90} for count in counts]  # bone and liver: more than the arm
+    trial = record(factors=factors, patients_count=beyond, hazard_ratio=ratio(where={"site": "lung"}))
+    assert most_patients(trial, parse_key("site=lung")) == 0
+    assert audit(trial)
     assert most_patients(record(factors=factors), parse_key("er=+")) == 200
 
 
