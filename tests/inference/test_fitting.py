@@ -136,8 +136,9 @@ def test_inefficient_draws_without_imputations_are_sampled_again(normal_sampler)
 
 
 @pytest.mark.usefixtures("normal_sampler")
-def test_imputations_grow_until_they_add_little_error():
+def test_imputations_grow_until_they_add_little_error(monkeypatch):
     """A between-imputation SD of 0.1 beside a posterior SD of 0.148: a share of 0.3, so about 30 imputations."""
+    monkeypatch.setattr(fitting, "imputations_needed", imputations_needed)  # whatever fixtures of the session do
     shifts = list(itertools.islice(itertools.cycle([-0.1, 0.1]), 400))
     (result,) = fitted(task(shift=lambda imputation: shifts[imputation]), draws=500)
     count = len(result.rerun)
