@@ -251,7 +251,8 @@ def _landmarks(result: Reanalysis) -> None:
     columns = ("Time", "Source", "Control", "Treatment", "Difference", "P(benefit)", "Hazard ratio at that time")
     rows = []
     for time in sorted(landmarks["time"].unique()):
-        rows += [_printed_landmark(result.record, time)]
+        printed = _printed_landmark(result.record, time)
+        rows += [printed] if any(printed[2:]) or result.record.source != "patients" else []
         models = landmarks.loc[landmarks["time"].eq(time), "model"].unique()
         rows += [_modelled_landmark(estimates[estimates["model"].eq(model)], model, time) for model in models]
     table(columns, _without_repeats(rows), right=("P(benefit)",))

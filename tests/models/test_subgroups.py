@@ -189,7 +189,7 @@ CROSSED = {
 
 
 @pytest.fixture(scope="module")
-def crossed(compiled):
+def crossed(compile_once):
     """Return the trial's rows, and draws of the levels' effects under some form of shrinkage, from one graph."""
     frame, truth = crossed_trial()
     trial = parse_record(CROSSED)
@@ -201,7 +201,7 @@ def crossed(compiled):
     def run(name):
         form = ShrinkageForm(name)
         division = several_factors(levels, patients, form)
-        graph = compiled("two factors", subgroups(made, WEAK, form, division=division))
+        graph = compile_once(subgroups(made, WEAK, form, division=division))
         data = subgroup_data(made, 0, form, division=division) | {"prior": WEAK.padded()}
         posterior, statistics = sample(graph, data, Options(draws=400), 0)
         assert int(statistics["diverging"].sum()) == 0
