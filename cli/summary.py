@@ -170,7 +170,7 @@ def _footnotes(rows: pd.DataFrame, record: Record) -> str:
 def _model(row: pd.Series) -> str:
     """Return an overall effect's model, and the partition that it is standardised over."""
     average = row["estimand"] == "average_hazard_ratio"
-    name = f"{row['model']}, {row['partition']}" if row["partition"] else str(row["model"])
+    name = ", ".join(filter(None, (row["model"], *str(row["partition"]).split(","))))
     return f"{name} *" if average else name
 
 
@@ -261,7 +261,8 @@ def _landmarks(result: Reanalysis) -> None:
 
 
 def _with_partition(rows: pd.DataFrame) -> pd.Series:
-    return rows["model"].where(rows["partition"].eq(""), rows["model"] + ", " + rows["partition"])
+    spaced = rows["model"] + ", " + rows["partition"].str.replace(",", ", ", regex=False)  # that it may wrap
+    return rows["model"].where(rows["partition"].eq(""), spaced)
 
 
 def _printed_landmark(record: Record, time: float) -> tuple[str, ...]:

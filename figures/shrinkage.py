@@ -29,7 +29,8 @@ from .style import (
 
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, GREY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-DODGE = 0.035  # between strata, so that intervals do not hide each other
+DODGE, WIDEST_DODGE = 0.035, 0.24  # between strata, so that intervals do not hide each other; between all of them
+HEIGHT, MORE = 92, 6  # millimetres, and for each stratum beyond seven
 ACROSS = (-0.25, 1.12)  # horizontal lines
 CLOSEST = 0.052  # labels, as a share of the axis
 
@@ -56,13 +57,13 @@ def shrinkage(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) ->
     both = [(row, row.raw) for row in rows if row.key in strata and row.raw is not None]
     if not both:
         return None
-    figure = new_figure(width_mm, 92)
+    figure = new_figure(width_mm, HEIGHT + MORE * max(len(both) - 7, 0))
     axes = figure.add_subplot()
     limits = np.array([[row.shrunken, raw] for row, raw in both])
     low, high = max(limits.min() / 1.1, 0.1), min(limits.max() * 1.1, 8.0)
     ratio_axis(axes, "y", low, high, FINE_RATIO_TICKS if high / low < 6 else RATIO_TICKS)
     for place, (row, raw) in enumerate(both):
-        _draw_stratum(axes, place, DODGE * (place - (len(both) - 1) / 2), raw, row.shrunken)
+        _draw_stratum(axes, place, _dodge(place, len(both)), raw, row.shrunken)
     _dress(axes, reanalysis, overall, title_of(reanalysis, partition), tau_text(reanalysis, partition))
     _write_labels(axes, [row for row, _ in both])
     return figure
@@ -78,6 +79,11 @@ def tau_text(reanalysis: Reanalysis, partition: str) -> str:
     row = found.iloc[0]
     values = f"{row['median']:.2f} ({row['lower']:.2f}\N{EN DASH}{row['upper']:.2f})"
     return f"SD of log HRs between strata {values}"
+
+
+def _dodge(place: int, strata: int) -> float:
+    """Return how far a stratum's line stands from the middle."""
+    return min(DODGE, WIDEST_DODGE / max(strata - 1, 1)) * (place - (strata - 1) / 2)
 
 
 def _draw_stratum(axes: Axes, place: int, dodge: float, raw: Triple, shrunken: Triple) -> None:
@@ -98,7 +104,7 @@ def _dress(axes: Axes, reanalysis: Reanalysis, overall: SubgroupRow, title: str,
     axes.set_xlim(ACROSS[0], 1.6)
     axes.set_xticks([0, 1], ["Without pooling", "Shrunken"])
     arm_labels = f"{arms.treatment.label} / {arms.control.label}"
-    axes.set_ylabel(f"Average hazard ratio ({arm_labels}) with 95% interval, log scale")
+    axes.set_ylabel(f"Average hazard ratio ({arm_labels})\nwith 95% interval, log scale")
     axes.set_title("\n".join(filter(None, (title, tau))), loc="left")
     axes.annotate(
         "overall", (ACROSS[0], overall.shrunken[0]), (3, 2), textcoords="offset points", fontsize=7, color=BLACK
@@ -110,7 +116,7 @@ def _write_labels(axes: Axes, rows: list[SubgroupRow]) -> None:
     low, high = np.log(axes.get_ylim())
     heights = (np.log([row.shrunken[0] for row in rows]) - low) / (high - low)
     for place, height in enumerate(_apart(heights)):
-        dodge = DODGE * (place - (len(rows) - 1) / 2)
+        dodge = _dodge(place, len(rows))
         colour = COLOURS[place % len(COLOURS)]
         axes.annotate(
             rows[place].label,

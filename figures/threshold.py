@@ -16,6 +16,7 @@ from .style import BLACK, FINE_RATIO_TICKS, GREY, MM_PER_INCH, WIDE, is_wide, ne
 
 LOW, HIGH, POINTS = 0.3, 2.0, 171
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)), (0, (1, 3)))
+OVERALL = "All patients, standardised"
 MOST_LINES = len(LINES)  # beside all patients
 
 
@@ -43,7 +44,7 @@ def threshold(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) ->
     for place, row in enumerate(shown):
         looks: dict[str, Any] = {"color": (*COLOURS, BLACK)[place], "linestyle": LINES[place], "linewidth": 1.2}
         axes.plot(grid, below(draws[row.key], grid), label=row.label, gid=row.key, **looks)
-    axes.plot(grid, below(draws[overall.key], grid), color=BLACK, linewidth=1.8, label=overall.label, gid="overall")
+    axes.plot(grid, below(draws[overall.key], grid), color=BLACK, linewidth=1.8, label=OVERALL, gid="overall")
     _dress(axes, reanalysis)
     axes.set_title(title_of(reanalysis, partition), loc="left")
     _legend(figure, axes)
