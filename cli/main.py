@@ -40,7 +40,7 @@ HELP = (
 COMMANDS = {
     "reanalyse": ("reanalysing:reanalyse", "Reanalyse a trial: every model, prior, table and figure."),
     "audit": ("auditing:audit", "Check whether a paper's numbers can be right."),
-    "reconstruct": ("rebuilding:reconstruct", "Rebuild survival data from published numbers."),
+    "reconstruct": ("rebuilding:reconstruct", "Rebuild survival data from published numbers or curves."),
     "fit": ("reanalysing:fit", "Fit one model under one prior, into a directory of results."),
     "compare": (
         "results:compare",

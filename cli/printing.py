@@ -18,12 +18,13 @@ from ..data.describe import Section, TrialSummary
 from .terminal import console
 
 if TYPE_CHECKING:
-    from ..data.reconstruction import Reconstruction
+    from ..data.imputed import Imputed
     from ..inference import Reanalysis
 
 GAP = 2  # between columns
 _BREAKS = re.compile(r"(\s+)|(?<=[^\W\d][-/])(?=[^\W\d])")  # between words, and within them after - and /
 EVERYBODY = "overall"
+POINT = "curve"  # the fit sheet's item for a digitised point
 NUMERIC = frozenset({"n", "p", "events", "control", "treatment", "both"})
 
 
@@ -256,9 +257,9 @@ def findings_of(findings: pd.DataFrame, verdict: str) -> None:
 # --- reconstruction -----------------------------------------------------------------------------------------------
 
 
-def reconstruction(made: Reconstruction) -> None:
+def reconstruction(made: Imputed) -> None:
     """Print the fit sheet: every published number beside what the rebuilt data make of it."""
-    heading(f"Published numbers of {made.record.id}, and what the rebuilt data make of them")
+    heading(f"What was read of {made.record.id}, and what the rebuilt data make of it")
     columns = ("Item", "Subgroup", "Arm", "Time", "Printed", "Rebuilt", "Half-widths off", "Used", "Source")
     rows = [
         (
@@ -272,11 +273,36 @@ def reconstruction(made: Reconstruction) -> None:
             "yes" if row["used"] else "predicted",
             or_nothing(row["source"]),
         )
-        for row in rows_of(made.fit_sheet)
+        for row in rows_of(_in_short(made.fit_sheet))
     ]
     table(columns, rows, right=("Time", "Printed", "Rebuilt", "Half-widths off"))
-    paragraph(f"{len(made.draws)} imputations; {made.acceptance_rate:.0%} of the draws reproduced every number.")
+    for note in _round_trip(made.fit_sheet):
+        paragraph(note)
+    if made.record.curve and not made.partition:
+        paragraph(f"{made.imputations} imputations.")
+    else:
+        paragraph(f"{made.imputations} imputations; {made.acceptance_rate:.0%} of the draws reproduced every number.")
     line()
+
+
+def _in_short(sheet: pd.DataFrame) -> pd.DataFrame:
+    """Return a fit sheet with each curve's largest deviation for all of its points."""
+    largest = [group["half_widths_off"].abs().idxmax() for _, group in _curves(sheet)]
+    return sheet[sheet["item"].ne(POINT) | sheet.index.isin(largest)]
+
+
+def _curves(sheet: pd.DataFrame) -> Iterable[tuple[object, pd.DataFrame]]:
+    return sheet[sheet["item"].eq(POINT)].groupby("arm", sort=False)
+
+
+def _round_trip(sheet: pd.DataFrame) -> Iterable[str]:
+    """Yield how closely each curve's points are met."""
+    for arm, group in _curves(sheet):
+        off = (group["reproduced"] - group["printed"].astype(float)).abs()
+        yield (
+            f"Curve of {arm}: {len(group)} points (the one furthest off is shown): off by {off.mean():.4f} on "
+            f"average and {off.max():.4f} at most."
+        )
 
 
 def or_nothing(value: object) -> str:

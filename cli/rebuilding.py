@@ -10,9 +10,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..data import load_record
-from ..data import reconstruction as library
 from ..data.errors import input_error
-from ..data.table import patient_rows
+from ..data.rebuilding import SOURCES, rebuild
 from ..data.writing import write_csv
 from ..inference import Options
 from ..inference.merging import check_same_record, write_reconstruction
@@ -34,9 +33,9 @@ def reconstruct(
     imputations: int = 20,
     quiet: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Rebuild survival data from published numbers.
+    """Rebuild survival data from published numbers or curves.
 
-    Writes reconstruction.csv (every published number beside what the rebuilt data make of it) and table.nc (deaths
+    Writes reconstruction.csv (everything that was read beside what the rebuilt data make of it) and table.nc (deaths
     and person-time by arm and month, one data set per imputation).
 
     Parameters
@@ -65,13 +64,15 @@ def reconstruct(
         _patients_file(patients_out, out, staged) as patients_file,
     ):
         check_same_record(staged, record, out)
-        progress(f"rebuilding survival of {record.id} from published numbers")
-        made = library.reconstruct(record, partition or "", imputations=imputations, seed=seed)
+        progress(f"rebuilding survival of {record.id} from {SOURCES[bool(record.curve)]}")
+        made = rebuild(record, partition or "", imputations=imputations, seed=seed)
+        for note in made.notes:
+            progress(f"note: {note}")
         write_reconstruction(made, options, staged)
         if patients_file is not None:
-            write_csv(patient_rows(made.table), patients_file)
+            write_csv(made.patients, patients_file)
     printing.reconstruction(made)
-    files = [out / "reconstruction.csv", out / table_name(made.strata.partition)]
+    files = [out / "reconstruction.csv", out / table_name(made.partition)]
     printing.files([*files, *([patients_out] if patients_out else [])])
 
 

@@ -160,7 +160,7 @@ def _numbers_at_risk(axes: Axes, reanalysis: Reanalysis, last: float) -> None:
     if table is None or "censored" not in table:
         return
     times = time_ticks(last, reanalysis.record.time_unit)
-    title = "Number at risk" + (" (reconstructed)" if reanalysis.record.source == "published" else "")
+    title = "Number at risk" + (" (reconstructed)" if reanalysis.record.source != "patients" else "")
     _below(axes, 0, title, FIRST_ROW, "left", BLACK)
     for place, arm in enumerate(reversed(ARMS), start=1):
         down, colour = FIRST_ROW - place * ROW_HEIGHT, ARM_STYLES[arm].colour

@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..data import OVERALL, Record, Subgroup
+from ..data.reconstruction import Reconstruction
 from ..data.subgroup import parse_key
 from . import columns
 from .fitting import Fit
@@ -97,7 +98,9 @@ def _checked(
 ) -> list[dict[str, object]]:
     made = source.reconstruction
     statistics = (
-        patient_statistics(record, source.tables, landmarks) if made is None else printed_statistics(record, made)
+        printed_statistics(record, made)
+        if isinstance(made, Reconstruction)
+        else patient_statistics(record, source.tables.isel(imputation=[0]), landmarks)
     )
     stacks = [
         np.stack([one.of(table) for one in statistics])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
-from ..data.reconstruction import Reconstruction
+from ..data.imputed import Imputed
 from ..data.table import pooled
 
 
@@ -14,12 +14,12 @@ class Imputations:
     Parameters
     ----------
     source
-        A reconstruction, or the table of known patients.
+        A rebuilt trial, or the table of known patients.
     """
 
-    def __init__(self, source: Reconstruction | xr.Dataset) -> None:
-        self.reconstruction = source if isinstance(source, Reconstruction) else None
-        self._table = None if isinstance(source, Reconstruction) else source
+    def __init__(self, source: Imputed | xr.Dataset) -> None:
+        self.reconstruction: Imputed | None = None if isinstance(source, xr.Dataset) else source
+        self._table = source if isinstance(source, xr.Dataset) else None
 
     @property
     def imputed(self) -> bool:
@@ -36,7 +36,7 @@ class Imputations:
 
     def table(self, imputation: int) -> xr.Dataset:
         """Return one imputation of the strata's table by month, drawn if need be."""
-        if self.reconstruction is not None and imputation >= len(self.reconstruction.draws):
+        if self.reconstruction is not None and imputation >= self.reconstruction.imputations:
             self.reconstruction = self.reconstruction.with_imputations(imputation + 1)
         return self.tables.isel(imputation=[imputation])
 

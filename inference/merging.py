@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..data import Record
 from ..data.errors import input_error
-from ..data.reconstruction import Reconstruction
+from ..data.imputed import Imputed
 from ..data.writing import write_csv
 from . import synthesis
 from .options import Options
@@ -174,7 +174,7 @@ def _merged_facts(old: Mapping[str, Any], new: Mapping[str, Any], fits: set[str]
     return {**old, **new, **tables, "reweighted": reweighted}
 
 
-def write_reconstruction(made: Reconstruction, options: Options, directory: Path) -> None:
+def write_reconstruction(made: Imputed, options: Options, directory: Path) -> None:
     """Add a reconstruction to an existing directory, which may hold results of the same record.
 
     Parameters
@@ -194,8 +194,8 @@ def write_reconstruction(made: Reconstruction, options: Options, directory: Path
     check_same_record(directory, made.record)
     path = directory / "reconstruction.csv"
     write_csv(merged(_present(path), made.fit_sheet, ("partition",)), path)
-    write_table(made.table, made.strata.partition, directory)
+    write_table(made.table, made.partition, directory)
     write_json(made.record.model_dump(mode="json", by_alias=True), directory / RECORD)
-    acceptance = {made.strata.partition or "overall": made.acceptance_rate}
+    acceptance = {made.partition or "overall": made.acceptance_rate}
     facts = run_facts(made.record, options, {"reconstruction_acceptance": acceptance}, [])
     write_json(json.loads(json.dumps(_merged_run(directory / RUN, facts, []))), directory / RUN)

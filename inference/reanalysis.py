@@ -14,12 +14,15 @@ import xarray as xr
 
 from ..data import ARMS, InputError, Record, load_record
 from ..data.audit import audit, findings_frame
+from ..data.curves import RebuiltCurves
 from ..data.errors import input_error
 from ..data.evidence import Study, pooled_trials, studies_of, why_alone
 from ..data.imbalance import imbalance_terms
+from ..data.imputed import FIT_SHEET_COLUMNS, Imputed
 from ..data.patient_table import patient_table
 from ..data.patients import read_patients
-from ..data.reconstruction import FIT_SHEET_COLUMNS, Target, check_partition, outside_partitions, reconstruct
+from ..data.rebuilding import SOURCES, rebuild
+from ..data.reconstruction import check_partition, outside_partitions, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
 from ..models.shrinkage import ShrinkageForm
 from . import binary, columns, synthesis
@@ -367,20 +370,21 @@ def tables_of(record: Record, partitions: Sequence[str], options: Options, notes
             notes.add(note)
         return found
     found = {}
+    curves = None
     for partition in partitions:
         about = f"{record.id} by {partition}" if partition else record.id
-        notes.progress(f"rebuilding survival of {about} from published numbers")
+        notes.progress(f"rebuilding survival of {about} from {SOURCES[bool(record.curve)]}")
+        how = {"imputations": options.imputations, "seed": options.seed}
         try:
-            made = reconstruct(
-                record, partition, imputations=options.imputations, seed=options.seed, horizon=options.horizon
-            )
+            made = rebuild(record, partition, **how, horizon=options.horizon, curves=curves)
         except InputError as error:
             notes.add(str(error))
             if not partition:
                 return found
             continue
-        for note in (*made.strata.notes, *map(_conflict, made.conflicts)):
+        for note in made.notes:
             notes.add(note)
+        curves = made if isinstance(made, RebuiltCurves) else curves
         found[partition] = Imputations(made)
     return found
 
@@ -393,10 +397,6 @@ def _miscounted(record: Record, patients: pd.DataFrame) -> Iterator[str]:
             printed = getattr(record.arm(arm), name)
             if printed not in (None, found):
                 yield f"arms.{arm}.{name} is {printed}, but the patients' data hold {found}, which are analysed"
-
-
-def _conflict(target: Target) -> str:
-    return f"{target.name} contradicts the other numbers under the model"
 
 
 def _tasks(
@@ -453,7 +453,7 @@ def _collected(
     worth = judged(record, results, sources, landmarks, options, notes.add)
     tables = {name: source.tables for name, source in sources.items()}
     made = {name: source.reconstruction for name, source in sources.items() if source.reconstruction is not None}
-    compared = comparison_rows(record, estimates, tables, _withheld(record, bool(made), options))
+    compared = comparison_rows(record, estimates, tables, _withheld(record, made.get(""), options))
     sheets = [one.fit_sheet for one in made.values()] or [pd.DataFrame(columns=list(FIT_SHEET_COLUMNS))]
     resolved = {
         "landmarks": list(landmarks),
@@ -505,10 +505,12 @@ def _credibility(
     return credibility(record, strata, estimates, simulated), trials
 
 
-def _withheld(record: Record, rebuilt: bool, options: Options) -> float | None:
+def _withheld(record: Record, rebuilt: Imputed | None, options: Options) -> float | None:
     """Return what the other numbers predict for the overall hazard ratio: the check that is not circular."""
-    if not rebuilt or record.overall_hazard_ratio is None:
+    if rebuilt is None or record.overall_hazard_ratio is None:
         return None
+    if isinstance(rebuilt, RebuiltCurves):  # curves never see it
+        return float(np.mean(rebuilt.predicted("hazard_ratio")))
     without = reconstruct(
         record,
         imputations=WITHHELD_IMPUTATIONS,

@@ -51,7 +51,7 @@ def model_edges(table: xr.Dataset, options: Options) -> NDArray[np.float64]:
 
 
 def default_landmarks(record: Record, table: xr.Dataset | None) -> tuple[float, ...]:
-    """Return the times to report at: the record's, else two thirds and all of the patients' shorter follow-up.
+    """Return the times to report at: the record's, else two thirds and all of the shorter follow-up.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def default_landmarks(record: Record, table: xr.Dataset | None) -> tuple[float, 
         Its survival table, where there is one.
     """
     printed = record.landmark_times()
-    if printed or table is None or record.source != "patients":
+    if printed or table is None or record.source == "published":
         return printed
     followed = np.floor(_followed_until(table))
     return (float(followed * 2 / 3), float(followed)) if followed else ()

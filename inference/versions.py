@@ -29,6 +29,7 @@ def input_hashes(record: Record) -> dict[str, str]:
     files = list(record.evidence.trials) if record.evidence else []
     if record.patients and record.held is None:
         files.insert(0, record.patients.file)
+    files += [curve.file for curve in record.curve]
     paths = map(record.beside, files)
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
     if record.held is None:

@@ -5,7 +5,8 @@ a functional of it that must come out within its rounding; what the numbers leav
 one table each. See `unknowns` for the prior, `targets` for the functionals, `solver` for the mode and the draws.
 """
 
-from .published import FIT_SHEET_COLUMNS, Reconstruction, reconstruct
+from ..imputed import FIT_SHEET_COLUMNS
+from .published import Reconstruction, reconstruct
 from .strata import check_partition, members_of, outside_partitions
 from .targets import Target
 

@@ -14,28 +14,15 @@ from numpy.typing import NDArray
 
 from .. import cohort as measure
 from ..errors import InputError, input_error
+from ..imputed import FIT_SHEET_COLUMNS
 from ..record import ARMS, ArmId, Record
 from ..subgroup import OVERALL
-from ..table import survival_table
+from ..table import patient_rows, survival_table
 from .solver import Indices, Problem, Vector, solve
 from .strata import Strata, check_partition, strata_of, whole
 from .targets import Target, targets_of, withhold
 from .unknowns import KNOT_MONTHS, RealisedTable, Unknowns
 
-FIT_SHEET_COLUMNS = (
-    "trial",
-    "partition",
-    "item",
-    "subgroup",
-    "arm",
-    "time",
-    "printed",
-    "reproduced",
-    "half_width",
-    "half_widths_off",
-    "used",
-    "source",
-)
 HORIZON_BEYOND = 1.2  # times the latest printed time: printed ranges of follow-up are often too short
 MODE_TOLERANCE, DRAW_TOLERANCE = 1e-4, 0.5  # decrease of the objective (twice a log density) at which to stop
 MOST_ATTEMPTS = 25  # per imputation
@@ -99,6 +86,27 @@ class Reconstruction:
             if target.used and sd > own * (1 + 1e-9)
         )
 
+    @property
+    def imputations(self) -> int:
+        """How many imputations there are."""
+        return len(self.draws)
+
+    @property
+    def partition(self) -> str:
+        """The partition whose strata are rebuilt; empty for whole arms."""
+        return self.strata.partition
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know: of the strata's sizes, and of numbers that contradict the others."""
+        contradicting = (f"{target.name} contradicts the other numbers under the model" for target in self.conflicts)
+        return (*self.strata.notes, *contradicting)
+
+    @property
+    def patients(self) -> pd.DataFrame:
+        """Whole patients of the first imputation: see `patient_rows`."""
+        return patient_rows(self.table)
+
     @cached_property
     def _tables(self) -> RealisedTable:
         """The realised tables of all draws."""
@@ -122,7 +130,7 @@ class Reconstruction:
             strata=[stratum.key for stratum in subgroups],
             factors=levels,
             trial=self.record.id,
-            source="published",
+            source="curves" if self.record.curve else "published",
             time_unit=self.record.time_unit,
             partition=self.strata.partition,
         )

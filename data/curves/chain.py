@@ -1,0 +1,195 @@
+"""Whole deaths behind a digitised curve: a hidden Markov chain about a reference path.
+
+With ``R`` patients at risk a death lowers the Kaplan-Meier estimate by ``w = S / R``. On a fine grid with bounds
+``g``, the curve's loss ``L = 1 - S`` is a chain, observed at the digitised points:
+
+    L[g + 1] = L[g] + w[g] d[g],    d[g] ~ Poisson(mu[g])     mu: a smooth hazard times person-time
+    s[i] = 1 - L[g] + error                                   g: the bound nearest to the time of point i
+    SD of the error: sigma sqrt(1 + (T dS/dt)^2)              one digitising error, as a share of each axis
+
+where ``w`` and ``mu`` are those of the reference path, whose numbers at risk the risk table keeps right. Losses are
+multiples of a small step, a death's being shared out between the two nearest; forward and backward recursions over
+those near the path give the likelihood, the expected deaths of each cell, and whole draws.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.special import gammaln
+
+from .path import Array, Counts, Path
+
+LEAST_SIGMA, MOST_SIGMA = 5e-4, 0.05
+OUTLIER = 1e-5  # density of a stray point, relative to the peak of a good one's
+STEPS = 8  # of the loss, in a digitising error
+WINDOW_SDS, WINDOW_DEATHS = 8.0, 2.5  # half the width of the window of losses about the path
+SLOPE_REACH = 0.02  # of the time axis, on both sides
+TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The chain about a path.
+
+    Parameters
+    ----------
+    path
+        Reference path.
+    sigma
+        Digitising error, as a share of each axis.
+    """
+
+    path: Path
+    sigma: float
+
+    @property
+    def step(self) -> float:
+        """The step of the losses."""
+        return self.sigma / STEPS
+
+    @cached_property
+    def states(self) -> Counts:
+        """Losses in steps at each bound, shape ``(G + 1, W)``: a window about the path's."""
+        most = min(float(self.path.weight[self.path.deaths > 1e-6].max(initial=0.0)), 0.1)
+        half = math.ceil((WINDOW_SDS * self.sigma + WINDOW_DEATHS * most) / self.step)
+        base = np.round((1 - self.path.survival) / self.step).astype(np.int64) - half
+        return base[:, None] + np.arange(2 * half + 1)
+
+    @cached_property
+    def _deaths(self) -> Array:
+        """Probabilities of numbers of deaths by cell, shape ``(G, K)``."""
+        mean = self.path.expected[:, None]
+        most = float(mean.max())
+        number = np.arange(math.ceil(most + 6 * math.sqrt(most)) + 5)
+        logs = number * np.log(np.maximum(mean, 1e-12)) - mean - gammaln(number + 1)
+        return np.asarray(np.exp(logs))
+
+    @cached_property
+    def _jumps(self) -> tuple[Counts, Array, Array]:
+        """By cell, losses in steps, their probabilities, shape ``(G, 2 K)``, and deaths: the two nearest of each."""
+        number = np.arange(self._deaths.shape[1])
+        losses = number * (self.path.weight[:, None] / self.step)
+        whole = np.floor(losses).astype(np.int64)
+        probabilities = self._deaths * (1 - losses + whole), self._deaths * (losses - whole)
+        return np.hstack([whole, whole + 1]), np.hstack(probabilities), np.tile(number, 2)
+
+    @cached_property
+    def _nearest(self) -> Counts:
+        bounds = self.path.bounds
+        return np.searchsorted((bounds[:-1] + bounds[1:]) / 2, self.path.known.time)
+
+    @cached_property
+    def error(self) -> Array:
+        """SD of each point's error, in units of sigma."""
+        known, path = self.path.known, self.path
+        reach = SLOPE_REACH * known.end
+        before, after = (np.interp(known.time + way, path.bounds, path.survival) for way in (-reach, reach))
+        return np.asarray(np.hypot(1.0, (before - after) / (2 * SLOPE_REACH)))
+
+    @cached_property
+    def _off(self) -> Array:
+        """How far each point lies from each state at its bound, as a share of the axis, shape ``(n, W)``."""
+        return np.asarray(self.path.known.survival[:, None] - 1 + self.step * self.states[self._nearest])
+
+    @cached_property
+    def _evidence(self) -> tuple[Array, float]:
+        """Likelihood of the points by bound and state, a bound's largest 1, and the log of what that leaves out."""
+        scale = self.sigma * self.error
+        logs = np.zeros(self.states.shape)
+        np.add.at(logs, self._nearest, np.log(np.exp(-((self._off / scale[:, None]) ** 2) / 2) + OUTLIER))
+        most = math.ceil(1 / self.step)
+        logs[(self.states < 0) | (self.states > most)] = -np.inf
+        logs[0, self.states[0] != 0] = -np.inf
+        peaks = logs.max(axis=1, keepdims=True)
+        return np.exp(logs - peaks), float(peaks.sum() - np.log(scale).sum())
+
+    @cached_property
+    def _moves(self) -> list[int]:
+        """By how many steps the window moves in each cell."""
+        return [int(move) for move in np.diff(self.states[:, 0])]
+
+    @cached_property
+    def _forward(self) -> tuple[Array, float]:
+        """Probability of each state given the points so far, and the log likelihood."""
+        evidence, log_likelihood = self._evidence
+        losses, probabilities, _ = self._jumps
+        forward = np.zeros_like(evidence)
+        forward[0] = evidence[0] / evidence[0].sum()
+        for cell, move in enumerate(self._moves):
+            reached = probabilities[cell] @ _shifted(forward[cell], move - losses[cell])
+            values = reached * evidence[cell + 1]
+            total = values.sum()
+            log_likelihood += math.log(max(total, TINY))
+            forward[cell + 1] = values / total if total > 0 else evidence[cell + 1] / evidence[cell + 1].sum()
+        return forward, log_likelihood
+
+    @property
+    def log_likelihood(self) -> float:
+        """Log likelihood of the points, up to a constant."""
+        return self._forward[1]
+
+    @cached_property
+    def _smoothed(self) -> tuple[Array, Array]:
+        """Probability of each state given all points, shape ``(G + 1, W)``, and expected deaths, ``(G,)``."""
+        evidence, _ = self._evidence
+        forward, (losses, probabilities, number) = self._forward[0], self._jumps
+        probability, deaths = forward.copy(), np.zeros(len(forward) - 1)
+        backward = np.ones(forward.shape[1])
+        for cell in range(deaths.size - 1, -1, -1):
+            later = _shifted(evidence[cell + 1] * backward, losses[cell] - self._moves[cell])
+            backward = probabilities[cell] @ later
+            largest = max(backward.max(), TINY)
+            product = forward[cell] * backward / largest
+            total = max(product.sum(), TINY)
+            probability[cell] = product / total
+            deaths[cell] = (probabilities[cell] * number) @ (later @ forward[cell]) / largest / total
+            backward = backward / largest
+        return probability, deaths
+
+    @property
+    def deaths(self) -> Array:
+        """Expected deaths by cell given all points, shape ``(G,)``."""
+        return self._smoothed[1]
+
+    @property
+    def better_sigma(self) -> float:
+        """The digitising error of greatest expected likelihood (a step of expectation-maximisation)."""
+        scaled = self._off / self.error[:, None]
+        good = np.exp(-((scaled / self.sigma) ** 2) / 2)
+        weight = self._smoothed[0][self._nearest] * good / (good + OUTLIER)
+        variance = (weight * scaled**2).sum() / max(weight.sum(), 1e-12)
+        return float(np.clip(math.sqrt(variance), LEAST_SIGMA, MOST_SIGMA))
+
+    def draw(self, rng: np.random.Generator) -> Counts:
+        """Draw whole deaths by cell, shape ``(G,)``, from the last cell backwards.
+
+        Parameters
+        ----------
+        rng
+            Source of randomness.
+        """
+        forward, (losses, probabilities, number) = self._forward[0], self._jumps
+        width, deaths = forward.shape[1], np.zeros(len(forward) - 1, dtype=np.int64)
+        place = int(rng.choice(width, p=forward[-1] / forward[-1].sum()))
+        for cell in range(deaths.size - 1, -1, -1):
+            before = place + self._moves[cell] - losses[cell]
+            possible = (before >= 0) & (before < width)
+            weights = np.where(possible, forward[cell][np.where(possible, before, 0)] * probabilities[cell], 0.0)
+            total = weights.cumsum()
+            if total[-1] > 0:
+                chosen = min(int(np.searchsorted(total, rng.uniform() * total[-1], side="right")), total.size - 1)
+                deaths[cell], place = number[chosen], int(before[chosen])
+            else:
+                place = int(np.clip(place + self._moves[cell], 0, width - 1))
+        return deaths
+
+
+def _shifted(values: Array, shifts: Counts) -> Array:
+    """Return ``values[x + shift]`` for each shift, 0 beyond the ends, shape ``(shifts, W)``."""
+    places = np.arange(values.size) + shifts[:, None]
+    inside = (places >= 0) & (places < values.size)
+    return np.where(inside, values[np.where(inside, places, 0)], 0.0)

@@ -1,0 +1,206 @@
+"""One arm's deaths and censored on a fine grid, and what they make of the Kaplan-Meier curve.
+
+Between two numbers at risk, ``R`` falls by deaths ``d`` and censored ``c``; taking turns within a cell, they make the
+estimate fall by ``S'/S = (R'/R)^(d/(d + c))``, which is the Kaplan-Meier product where nobody is censored. Within an
+interval of the risk table ``c`` is what the deaths leave of its fall, spread evenly unless the known number of deaths
+speaks against that: the same curve takes more deaths where more patients are at risk. After the last number at risk
+the censored follow a rate, and who is left at the end is censored there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
+CELLS = 240
+SMOOTHING = 0.08  # of follow-up: bandwidth of the hazard about which deaths scatter
+FEWEST = 1e-3  # patients at risk: keeps logarithms finite
+
+
+@dataclass(frozen=True)
+class ArmCurve:
+    """What is known about the survival of one arm.
+
+    Parameters
+    ----------
+    time, survival
+        Digitised points, shape ``(n,)``, times not decreasing, survival as read (not made monotone).
+    risk_times, at_risk
+        The risk table, beginning at 0 with all patients; no trailing zeros.
+    events
+        Deaths, where known.
+    end
+        End of follow-up: of the curve, or of the risk table if that goes on longer.
+    """
+
+    time: Array
+    survival: Array
+    risk_times: Array
+    at_risk: Counts
+    events: int | None
+    end: float
+
+    @property
+    def patients(self) -> int:
+        """Patients at time zero."""
+        return int(self.at_risk[0])
+
+    @cached_property
+    def room(self) -> Counts:
+        """By how many patients each interval of the risk table falls; the last one ends with follow-up."""
+        return -np.diff(np.append(self.at_risk, 0))
+
+    @cached_property
+    def edges(self) -> Array:
+        """Bounds of the risk table's intervals."""
+        return np.append(self.risk_times, self.end)
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Censoring after the last number at risk: the share that is followed up falls to 0 as a power of the time left.
+
+    Parameters
+    ----------
+    power
+        0 when nobody is censored before the end, 1 when it is equally likely at any time.
+    start
+        Share of the time left that passes before it begins.
+    """
+
+    power: float
+    start: float = 0.0
+
+
+@dataclass(frozen=True)
+class Path:
+    """Expected deaths on a fine grid, and everything that follows from them.
+
+    Parameters
+    ----------
+    known
+        What is known of the arm.
+    bounds
+        Grid, shape ``(G + 1,)``.
+    deaths
+        Expected deaths by cell, shape ``(G,)``.
+    tail
+        Censoring after the last number at risk.
+    timing
+        When in an interval of the risk table its censored leave: their share by a time is that of the interval which
+        has passed, to this power.
+    """
+
+    known: ArmCurve
+    bounds: Array
+    deaths: Array
+    tail: Tail
+    timing: float = 1.0
+
+    @cached_property
+    def interval(self) -> Counts:
+        """The interval of the risk table that each cell belongs to."""
+        middle = (self.bounds[:-1] + self.bounds[1:]) / 2
+        return np.searchsorted(self.known.risk_times, middle, side="right") - 1
+
+    @cached_property
+    def censored(self) -> Array:
+        """Censored by cell, without those who are still followed up at the end, shape ``(G,)``."""
+        last, edges = self.known.risk_times.size - 1, self.known.edges
+        begin, end = edges[self.interval], edges[self.interval + 1]
+        passed = [((bound - begin) / np.maximum(end - begin, 1e-12)).clip(0, 1) for bound in self._sides]
+        deaths = np.bincount(self.interval, self.deaths, last + 1)
+        counts = np.maximum(self.known.room - deaths, 0.0)
+        counts[last] = 0.0
+        censored = np.asarray((passed[1] ** self.timing - passed[0] ** self.timing) * counts[self.interval])
+        left = float(self.known.at_risk[last])
+        for cell, share in zip(np.flatnonzero(self.interval == last), self._tail_shares, strict=True):
+            left = max(left - self.deaths[cell], 0.0)
+            censored[cell] = left * share
+            left -= censored[cell]
+        return censored
+
+    @property
+    def _sides(self) -> tuple[Array, Array]:
+        return self.bounds[:-1], self.bounds[1:]
+
+    @cached_property
+    def _tail_shares(self) -> Array:
+        """Which share of those at risk is censored in each cell after the last number at risk."""
+        start, end = self.known.edges[-2:]
+        bounds = np.append(self.bounds[:-1][self.interval == self.known.risk_times.size - 1], end)
+        begin = start + self.tail.start * (end - start)
+        last = (end - begin) / max(float(self.known.at_risk[-1]), 1.0)  # of n leaving, the end is the last one's
+        followed = np.clip((end + last - bounds) / max(end + last - begin, 1e-12), 0.0, 1.0) ** self.tail.power
+        return np.asarray(1 - followed[1:] / np.maximum(followed[:-1], 1e-12))
+
+    @cached_property
+    def at_risk(self) -> Array:
+        """Patients at risk at each bound, shape ``(G + 1,)``."""
+        gone = np.concatenate([[0.0], np.cumsum(self.deaths + self.censored)])
+        return np.asarray(np.maximum(self.known.patients - gone, FEWEST))
+
+    @cached_property
+    def survival(self) -> Array:
+        """Kaplan-Meier estimate at each bound, shape ``(G + 1,)``."""
+        fall = np.maximum(-np.diff(np.log(self.at_risk)), 0.0)
+        leaving = np.maximum(self.deaths + self.censored, 1e-12)
+        return np.exp(-np.concatenate([[0.0], np.cumsum(self.deaths / leaving * fall)]))
+
+    @cached_property
+    def reached(self) -> Array:
+        """Deaths up to each bound, shape ``(G + 1,)``."""
+        return np.concatenate([[0.0], np.cumsum(self.deaths)])
+
+    @cached_property
+    def weight(self) -> Array:
+        """By how much a death lowers the curve, by cell, shape ``(G,)``."""
+        return np.asarray(self.survival[:-1] / np.maximum(self.at_risk[:-1] - self.censored / 2, 1.0))
+
+    @cached_property
+    def expected(self) -> Array:
+        """Deaths by cell under a smooth hazard; none after the curve's end, shape ``(G,)``."""
+        width, middle = np.diff(self.bounds), (self.bounds[:-1] + self.bounds[1:]) / 2
+        exposure = (self.at_risk[:-1] + self.at_risk[1:]) / 2 * width
+        drawn = self.bounds[:-1] < self.known.time[-1]
+        kernel = np.exp(-(((middle[:, None] - middle) / (SMOOTHING * self.known.end)) ** 2) / 2) * drawn
+        hazard = (kernel @ self.deaths + 1e-3) / np.maximum(kernel @ exposure, 1e-12)
+        return np.where(drawn, hazard * exposure, 0.0)
+
+
+def first_path(known: ArmCurve) -> Path:
+    """Return a rough path: the points made monotone, numbers at risk taken from the table.
+
+    Parameters
+    ----------
+    known
+        What is known of the arm.
+    """
+    bounds = _grid(known)
+    monotone = np.clip(isotonic_regression(known.survival, increasing=False).x, 0.0, 1.0)
+    survival = np.interp(bounds, np.append(0.0, known.time), np.append(1.0, monotone))
+    last = max(float(np.interp(known.risk_times[-1], bounds, survival)), 1e-9)
+    at_risk = np.interp(bounds, known.risk_times, known.at_risk)
+    at_risk = np.where(bounds > known.risk_times[-1], known.at_risk[-1] * survival / last, at_risk)
+    deaths = at_risk[:-1] * (1 - survival[1:] / np.maximum(survival[:-1], 1e-9))
+    path = Path(known, bounds, deaths, Tail(0.0))
+    total = np.bincount(path.interval, deaths, known.room.size)
+    within = deaths * np.minimum(1.0, known.room / np.maximum(total, 1e-12))[path.interval]
+    return Path(known, bounds, within, Tail(0.0))
+
+
+def _grid(known: ArmCurve) -> Array:
+    """Return an even grid, bounds moved to the times of the risk table."""
+    even = np.linspace(0.0, known.end, CELLS + 1)
+    inner = known.risk_times[(known.risk_times > 0) & (known.risk_times < known.end)]
+    if not inner.size:
+        return even
+    away = np.abs(even[:, None] - inner).min(axis=1) > even[1] / 3
+    away[[0, -1]] = True
+    return np.union1d(even[away], inner)

@@ -1,0 +1,151 @@
+"""Digitised curves: files of points, read, checked and put in order. What was put in order is told in notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import InputError, Problem
+from ..patient_files import PatientRows, file_rows
+from ..record import ARMS, ArmId, Curve, Record
+from .path import Array
+
+COLUMNS = ("time", "survival")
+PERCENT = 1.5  # survival that reaches this is in percent
+NEAR_ZERO = 0.02  # of the longest time: what may lie before 0 by digitising
+OUTSIDE = 0.03  # what may lie outside 0 to 1 by digitising
+SHOWN = 5  # rows named of each fault
+FEWEST_POINTS = 3
+
+
+@dataclass(frozen=True)
+class DigitisedCurve:
+    """The points of one arm's curve.
+
+    Parameters
+    ----------
+    arm
+        Whose.
+    time, survival
+        Points in order of time (survival not made monotone), shape ``(n,)``.
+    file
+        Name of the file.
+    notes
+        What was put in order.
+    """
+
+    arm: ArmId
+    time: Array
+    survival: Array
+    file: str
+    notes: tuple[str, ...]
+
+
+def read_curves(record: Record) -> tuple[DigitisedCurve, DigitisedCurve]:
+    """Read the curves that a record names, control and treatment.
+
+    Parameters
+    ----------
+    record
+        With one ``curve`` for each arm; its files lie where the record says, relative to the record's own file.
+
+    Raises
+    ------
+    InputError
+        Names file, line, column and value of what is wrong, in both files.
+    """
+    problems = [*_arms(record)]
+    curves: dict[ArmId, DigitisedCurve] = {}
+    for curve in record.curve:
+        try:
+            curves[curve.arm] = _read(record, curve)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return curves["control"], curves["treatment"]
+
+
+def _arms(record: Record) -> Iterator[Problem]:
+    for arm in ARMS:
+        number = sum(curve.arm == arm for curve in record.curve)
+        if number != 1:
+            given = f"{number} of {arm}"
+            yield Problem(record.id, "curve", given, "give one [[curve]] for each arm")
+
+
+def _read(record: Record, curve: Curve) -> DigitisedCurve:
+    rows = file_rows(record.beside(curve.file), curve.file, COLUMNS, COLUMNS)
+    time, survival = (_numbers(rows, column) for column in COLUMNS)
+    largest = float(np.nanmax(survival, initial=0.0))
+    percent = largest > PERCENT
+    unit = 100.0 if percent else 1.0
+    end = float(np.nanmax(time, initial=0.0))
+    allowed = f"must lie between 0 and {unit:g}"
+    problems = [
+        *_refused(rows, "time", ~np.isfinite(time), f"must be a number of {record.time_unit}"),
+        *_refused(rows, "survival", ~np.isfinite(survival), f"must be a number; {allowed}"),
+        *_refused(rows, "time", time < -NEAR_ZERO * end, "must not be negative"),
+        *_refused(rows, "survival", (survival < -OUTSIDE * unit) | (survival > (1 + OUTSIDE) * unit), allowed),
+    ]
+    if not problems and len(np.unique(time)) < FEWEST_POINTS:
+        problems = [
+            Problem(curve.file, "", f"{len(time)} points", f"must hold at least {FEWEST_POINTS} at different times")
+        ]
+    if problems:
+        raise InputError(problems)
+    name = f"curve of {curve.arm} ({curve.file})"
+    found = _in_order(time, survival / unit)
+    notes = (["survival is in percent: divided by 100"] if percent else []) + found[2]
+    return DigitisedCurve(curve.arm, *found[:2], curve.file, tuple(f"{name}: {note}" for note in notes))
+
+
+def _in_order(time: Array, survival: Array) -> tuple[Array, Array, list[str]]:
+    """Return points in order of time, one or two at each time, and what was done to them."""
+    notes = []
+    if (time < 0).any():
+        notes.append(f"{int((time < 0).sum())} points lie just before time 0: moved there")
+    if (outside := (survival < 0) | (survival > 1)).any():
+        notes.append(f"{int(outside.sum())} points lie just outside 0 to 1: taken as digitising error")
+    time = np.maximum(time, 0.0)
+    if (np.diff(time) < 0).any():
+        notes.append(f"{int((np.diff(time) < 0).sum())} points lie before the one above them: sorted by time")
+    order = np.lexsort((-survival, time))
+    time, survival = time[order], survival[order]
+    same = pd.Series(time).duplicated(keep=False).to_numpy()
+    if same.any():
+        notes.append(f"{int(same.sum())} points share their time with another: the highest and the lowest count")
+        time, survival = _ends(time, survival)
+    if (rises := np.diff(survival) > 0).any():
+        most = float(np.diff(survival).max())
+        notes.append(f"{int(rises.sum())} points rise above the one before, by up to {most:.3g}: the fit never rises")
+    if time[0] > 0:
+        notes.append("no point at time 0: the curve begins at 1")
+    return time, survival, notes
+
+
+def _ends(time: Array, survival: Array) -> tuple[Array, Array]:
+    """Keep the first (highest) and last (lowest) of the points at one time."""
+    first, last = np.diff(time, prepend=-1.0) > 0, np.diff(time, append=np.inf) > 0
+    return time[first | last], survival[first | last]
+
+
+def _numbers(rows: PatientRows, column: str) -> Array:
+    values = rows.frame[column].astype(str).str.strip()
+    if rows.decimal_comma:
+        values = values.str.replace(",", ".", regex=False)
+    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float)
+
+
+def _refused(rows: PatientRows, column: str, wrong: NDArray[np.bool_], allowed: str) -> Iterator[Problem]:
+    places = np.flatnonzero(wrong)
+    for row in places[:SHOWN].tolist():
+        value = str(rows.frame[column].iloc[row]).strip()
+        where = f"{rows.row_name(row)}, column {column}"
+        yield Problem(rows.place, where, value, allowed if value else "missing, but required")
+    if len(places) > SHOWN:
+        yield Problem(rows.place, f"column {column}", f"{len(places) - SHOWN} more rows", allowed)

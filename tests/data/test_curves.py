@@ -1,0 +1,293 @@
+"""Digitised curves: what files may look like, whole patients behind noisy points, and the round trip."""
+
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secondlook.data import InputError
+from secondlook.data.curves import read_curves, rebuild_curves
+from secondlook.data.curves.path import ArmCurve
+from secondlook.data.curves.rebuilding import fit_arm
+from secondlook.data.publishing import cox_fit, kaplan_meier, km_median
+from secondlook.data.reading import parse_record
+from secondlook.data.rebuilding import rebuild, with_curves
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+RISK_TIMES = [0, 12, 24, 36, 48]
+POINTS = "time,survival\n0,1\n6,0.9\n12,0.8\n24,0.6\n36,0.5\n"
+LOG_RATIO, DEATHS, MEDIANS = 0.014, 0.015, 0.02
+
+
+@pytest.fixture(scope="module")
+def study():
+    spec = importlib.util.spec_from_file_location("curves_study", BENCHMARKS / "curves.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def trial(study):
+    return study.simulated(3, 400, 5)
+
+
+def fields(**changes):
+    record = {
+        "schema": 1,
+        "id": "digitised",
+        "title": "A digitised trial",
+        "landmarks": [12, 24],
+        "arms": {"control": {"label": "C", "patients": 100}, "treatment": {"label": "T", "patients": 100}},
+        "curve": [{"arm": arm, "file": f"{arm}.csv"} for arm in ("control", "treatment")],
+    }
+    return record | changes
+
+
+@pytest.fixture
+def located(tmp_path):
+    """Return a record whose curves hold some text, control and treatment."""
+
+    def make(control=POINTS, treatment=POINTS, **changes):
+        for arm, text in (("control", control), ("treatment", treatment)):
+            content = text if isinstance(text, bytes) else text.encode()
+            (tmp_path / f"{arm}.csv").write_bytes(content)
+        return parse_record(fields(**changes)).located(tmp_path)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def published(study, trial, tmp_path_factory):
+    """The record of a simulated trial with digitised curves, numbers at risk and an overall hazard ratio."""
+    place, rng = tmp_path_factory.mktemp("curves"), np.random.default_rng(8)
+    at_risk = []
+    for arm, treated in (("control", False), ("treatment", True)):
+        time, event = trial.time[trial.treatment == treated], trial.event[trial.treatment == treated]
+        points = np.column_stack(study.digitised(time, event, trial.time.max(), rng))
+        np.savetxt(place / f"{arm}.csv", points, fmt="%.4f", delimiter=",", header="time,survival", comments="")
+        numbers = [int((time >= at).sum()) for at in RISK_TIMES]
+        at_risk.append({"arm": arm, "times": RISK_TIMES, "patients": numbers})
+    patients = {
+        arm: int((trial.treatment == treated).sum()) for arm, treated in (("control", False), ("treatment", True))
+    }
+    return parse_record(
+        fields(
+            arms={arm: {"label": arm, "patients": number} for arm, number in patients.items()},
+            at_risk=at_risk,
+            hazard_ratio=[{"estimate": "0.80", "ci": ["0.60", "1.07"]}],
+        )
+    ).located(place)
+
+
+@pytest.fixture(scope="module")
+def rebuilt(published):
+    return rebuild_curves(published, imputations=2, seed=3)
+
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+
+def test_what_digitisers_write_is_put_in_order_and_told(located):
+    text = b"\xef\xbb\xbftime;survival\r\n0,5;98,0\r\n-0,1;101,0\r\n24;60\r\n12;81\r\n12;83\r\n36;61\r\n"
+    control, treatment = read_curves(located(text))
+    np.testing.assert_allclose(control.time, [0, 0.5, 12, 12, 24, 36])
+    np.testing.assert_allclose(control.survival, [1.01, 0.98, 0.83, 0.81, 0.6, 0.61])
+    told = " | ".join(control.notes)
+    for word in ("percent", "before time 0", "outside 0 to 1", "sorted", "share their time", "rise above"):
+        assert word in told
+    assert treatment.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("time,alive\n0,1\n", "control.csv: column survival: missing; there are time, alive"),
+        ("time,survival\n0,1\nx,0.9\n6,0.8\n7,\n", "control.csv: line 3, column time: x: must be a number of months"),
+        ("time,survival\n0,1\n5,\n6,0.8\n", "control.csv: line 3, column survival: missing, but required"),
+        ("time,survival\n0,1\n-5,0.9\n6,0.8\n", "control.csv: line 3, column time: -5: must not be negative"),
+        ("time,survival\n0,1\n5,1.2\n6,0.8\n", "control.csv: line 3, column survival: 1.2: must lie between 0 and 1"),
+        ("time,survival\n0,100\n5,120\n6,80\n", "line 3, column survival: 120: must lie between 0 and 100"),
+        ("time,survival\n", "control.csv: 0 points: must hold at least 3 at different times"),
+        ("", "control.csv: is empty"),
+        (b"time,survival\n0,\xff\n", "control.csv: line 2, character 3"),
+    ],
+)
+def test_a_wrong_file_is_named(located, text, message):
+    with pytest.raises(InputError) as caught:
+        read_curves(located(text))
+    assert message in str(caught.value)
+
+
+def test_both_files_and_arms_are_told_at_once(located):
+    wrong = "time,survival\n0,1\n5,2\n"
+    with pytest.raises(InputError) as caught:
+        read_curves(located(wrong.replace("2", "x"), wrong.replace("2", "y")))
+    assert [problem.place for problem in caught.value.problems] == ["control.csv", "treatment.csv"]
+    one = [{"arm": "control", "file": "control.csv"}]
+    with pytest.raises(InputError, match=r"0 of treatment: give one \[\[curve\]\] for each arm"):
+        read_curves(located(curve=one))
+    with pytest.raises(InputError, match=r"treatment\.csv: cannot be read"):
+        read_curves(located(curve=[*one, {"arm": "treatment", "file": "none/treatment.csv"}]))
+
+
+def test_patients_must_be_told(located):
+    with pytest.raises(InputError, match=r"arms\.control\.patients: missing"):
+        rebuild_curves(located(arms={"control": {"label": "C"}, "treatment": {"label": "T"}}))
+
+
+# --- one arm ------------------------------------------------------------------------------------------------------
+
+
+def arm_curve(study, time, event, table, deaths=None, jitter=0.0, end=None):
+    x, y = study.drawn(time, event)
+    at = np.linspace(0, x[-1], 120)
+    error = jitter * np.random.default_rng(0).normal(size=120)
+    survival = y[np.searchsorted(x, at, side="right") - 1] + error
+    numbers = np.array([(time >= one).sum() for one in table])
+    return ArmCurve(at, survival, np.array(table, dtype=float), numbers, deaths, end or float(at[-1]))
+
+
+def test_a_clean_curve_gives_its_patients_back(study):
+    """40 patients, all of whom die: every death is found, within a cell of the grid and a point of the curve."""
+    time = np.sort(np.random.default_rng(1).exponential(20, 40))
+    found, died = fit_arm(arm_curve(study, time, np.ones(40, dtype=bool), [0, 20])).patients()
+    assert died.all()
+    np.testing.assert_allclose(np.sort(found), time, atol=1.5 * time[-1] / 120)
+
+
+def test_no_deaths_on_a_flat_tail(study):
+    """Half die in a year, nobody later, and the rest are censored: however the numbers at risk fall, nobody dies."""
+    rng = np.random.default_rng(2)
+    time = np.concatenate([rng.uniform(0, 12, 60), rng.uniform(12, 60, 60)])
+    event = np.arange(120) < 60
+    fit = fit_arm(arm_curve(study, time, event, [0, 12, 24, 36, 48], jitter=0.004))
+    for rng in (None, np.random.default_rng(3)):
+        found, died = fit.patients(rng)
+        assert (found[died] <= 13).all()
+        assert died.sum() == pytest.approx(60, abs=1)
+        np.testing.assert_array_equal([(found >= at).sum() for at in (12, 24, 36, 48)], fit.known.at_risk[1:])
+
+
+def test_known_deaths_are_met(study, trial):
+    time, event = trial.time[trial.treatment], trial.event[trial.treatment]
+    known = arm_curve(study, time, event, [0.0, 12, 24, 36], int(event.sum()), jitter=0.005)
+    fit = fit_arm(known)
+    assert fit.patients()[1].sum() == event.sum()
+    assert fit.patients(np.random.default_rng(1))[1].sum() == event.sum()
+    alone = fit_arm(replace(known, risk_times=np.zeros(1), at_risk=known.at_risk[:1]))
+    found, died = alone.patients()
+    assert died.sum() == event.sum()
+    assert found.size == time.size
+    assert kaplan_meier(found, died, 24.0)[0] == pytest.approx(kaplan_meier(time, event, 24.0)[0], abs=0.02)
+
+
+def test_a_risk_table_longer_than_the_curve(study):
+    time = np.concatenate([np.linspace(1, 20, 30), np.full(30, 40.0)])
+    event = np.arange(60) < 30
+    known = arm_curve(study, time, event, [0, 10, 20])
+    shorter = known.time <= 24
+    known = ArmCurve(
+        known.time[shorter],
+        known.survival[shorter],
+        np.array([0.0, 10, 20, 36]),
+        np.array([60, (time >= 10).sum(), 30, 30]),
+        None,
+        36.0,
+    )
+    found, died = fit_arm(known).patients()
+    assert died.sum() == 30
+    assert found[died].max() < 24
+    assert (found >= 36).sum() == 30
+
+
+# --- a trial ------------------------------------------------------------------------------------------------------
+
+
+def test_small_study(study):
+    """One trial of the benchmark; that prints how far all of them are off."""
+    for trial in (study.simulated(20, 1265, 1),):
+        made = study.rebuilt(trial, 1, 20, ways={"risk table": False})["risk table"]
+        log_ratio = [cox_fit(np.maximum(one.time, 1e-6), one.event, one.treatment)[0] for one in (trial, made)]
+        assert abs(log_ratio[0] - log_ratio[1]) < LOG_RATIO
+        assert made.event.sum() == pytest.approx(trial.event.sum(), rel=DEATHS)
+        for treated in (False, True):
+            medians = [
+                km_median(one.time[one.treatment == treated], one.event[one.treatment == treated])
+                for one in (trial, made)
+            ]
+            if None not in medians:
+                assert medians[1] == pytest.approx(medians[0], rel=MEDIANS)
+
+
+def test_round_trip(rebuilt):
+    sheet = rebuilt.fit_sheet
+    points = sheet[sheet["item"] == "curve"]
+    assert len(points) == 160
+    off = (points["reproduced"] - points["printed"].astype(float)).abs()
+    assert off.median() < 0.006
+    assert off[points["arm"] == "treatment"].quantile(0.95) < 0.03
+    np.testing.assert_allclose(off, points["half_widths_off"].abs() * points["half_width"], atol=1e-12)
+    table = sheet[sheet["item"] == "at_risk"]
+    np.testing.assert_array_equal(table["reproduced"], table["printed"].astype(float))
+    ratio = sheet[sheet["item"] == "hazard_ratio"].iloc[0]
+    assert not ratio["used"] and ratio["printed"] == "0.80"
+    assert ratio["reproduced"] == pytest.approx(float(rebuilt.predicted("hazard_ratio").mean()), abs=0.03)
+    with pytest.raises(KeyError):
+        rebuilt.predicted("median")
+
+
+def test_imputations_are_draws_and_stay(rebuilt):
+    table = rebuilt.table
+    assert table.attrs["source"] == "curves"
+    assert table.sizes["imputation"] == 2
+    np.testing.assert_array_equal(table.patients.isel(stratum=0), [[200, 200]] * 2)
+    leaving = (table.deaths + table.censored).sum("interval").transpose("imputation", "stratum", "arm")
+    np.testing.assert_array_equal(leaving, table.patients.transpose("imputation", "stratum", "arm"))
+    assert (table.deaths.isel(imputation=0) != table.deaths.isel(imputation=1)).any()
+    more = rebuilt.with_imputations(3)
+    np.testing.assert_array_equal(more.table.deaths.isel(imputation=[0, 1]), table.deaths)
+    lived = rebuilt.patients.groupby("arm")["time"].sum()
+    assert float(table.exposure.isel(arm=0).sum("interval").mean()) == pytest.approx(lived["control"], rel=0.02)
+
+
+def test_totals_are_shared_out_and_what_is_missing_is_told(located):
+    text = "time,survival\n" + "".join(f"{at},{0.97**at:.4f}\n" for at in range(0, 37, 2))
+    better = "time,survival\n" + "".join(f"{at},{0.985**at:.4f}\n" for at in range(0, 37, 2))
+    made = rebuild_curves(located(text, better, totals={"events": 100}), imputations=1)
+    events = made.patients.groupby("arm")["event"].sum()
+    assert events.sum() == 100
+    assert events["control"] > events["treatment"]
+    assert any("no numbers at risk of control" in note for note in made.notes)
+    plain = rebuild_curves(located(text, better), imputations=1)
+    assert any("nobody is censored before the curve's end" in note for note in plain.notes)
+    assert plain.patients.groupby("arm")["event"].sum()["control"] == pytest.approx(100 * (1 - 0.97**36), abs=1)
+
+
+def test_strata_follow_the_curves(published, rebuilt):
+    """Two like strata: the arms' curves come from the files, and the strata add up to them."""
+    counts = [{"arm": arm, "where": {"sex": level}, "n": 100} for arm in ("control", "treatment") for level in "fm"]
+    ratios = [
+        *published.model_dump(mode="json", by_alias=True)["hazard_ratio"],
+        {"where": {"sex": "f"}, "estimate": "0.70", "ci": ["0.46", "1.06"]},
+    ]
+    raw = published.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {
+        "factors": {"sex": {"label": "Sex", "levels": ["f", "m"]}},
+        "patients_count": counts,
+        "hazard_ratio": ratios,
+    }
+    record = parse_record(raw).located(published.beside(""))
+    made = rebuild(record, "sex", imputations=1, seed=1, curves=rebuilt)
+    assert made.record is record
+    assert made.table.attrs["source"] == "curves"
+    told = with_curves(record, rebuilt)
+    assert told.overall_hazard_ratio.source == "curve"
+    sheet = made.fit_sheet.query("subgroup == 'overall' and item == 'survival'")
+    assert (sheet["half_widths_off"].abs() < 1.5).all()
+    deaths = made.table.deaths.sum(("stratum", "interval")).isel(imputation=0).to_numpy()
+    events = rebuilt.patients.groupby("arm")["event"].sum()
+    np.testing.assert_allclose(deaths, [events["control"], events["treatment"]], atol=0.2)
