@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -84,9 +85,9 @@ def costs(folder: Path, draws: int) -> dict[str, float]:
 def fits(trial: Record, draws: int) -> dict[str, float]:
     """Return the seconds of sampling and summarising, compilation left out."""
     from secondlook.inference import Options
-    from secondlook.inference.fitting import _sampled
+    from secondlook.inference.fitting import _sampled_once
     from secondlook.inference.reanalysis import Notes, tables_of
-    from secondlook.inference.sampling import compile_model
+    from secondlook.inference.sampling import FIRST, compile_model
     from secondlook.inference.tasks import piecewise_task, subgroup_tasks
     from secondlook.models.priors import named_prior
 
@@ -97,8 +98,8 @@ def fits(trial: Record, draws: int) -> dict[str, float]:
     found = {}
     for task in tasks:
         compiled = compile_model(task.build(prior))
-        name = f"fit, {task.model}"
-        found[name] = least(lambda task=task, compiled=compiled: _sampled(task, compiled, prior, options, [0]))
+        work = partial(_sampled_once, task, compiled, prior, options, [0], FIRST)
+        found[f"fit, {task.model}"] = least(work)
     return found
 
 
