@@ -16,6 +16,7 @@ from .evidence import evidence
 from .forest import forest, partition_forest
 from .hazard_ratio import hazard_ratio
 from .imbalance import imbalance
+from .partition_priors import partition_priors
 from .prior_predictive import prior_predictive
 from .priors import priors
 from .shrinkage import shrinkage
@@ -50,6 +51,7 @@ PARTITION_KINDS: Mapping[str, DrawPartition] = {
     "survival": strata_survival,
     "threshold": threshold,
     "checks": partition_checks,
+    "priors": partition_priors,
     "tipping": partition_tipping,
 }
 NARROWEST, WIDEST = 80.0, 400.0

@@ -1,6 +1,9 @@
 """Figures of what changes when assumptions do, drawn from made-up tables whose numbers are known."""
 
+import dataclasses
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 
@@ -78,6 +81,24 @@ def test_subgroups_tip_where_the_table_says(reanalysis):
     assert list(marked(figure.axes[0], "95% interval reaches 1")[0]) == pytest.approx([1.1, 0.9, 0.7])
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["overall", "er=+", "er=-"]
     assert partition_tipping(reanalysis, "sex") is None
+
+
+def test_subgroups_stand_side_by_side_under_every_prior(reanalysis):
+    from secondlook.figures.partition_priors import partition_priors
+
+    named = reanalysis.sensitivity[reanalysis.sensitivity["varied"].eq("prior")]
+    strata = {"model": "subgroups", "shrinkage": "half-normal", "partition": "er"}
+    parts = [named.assign(**strata, subgroup=key, label=key) for key in ("er=+", "er=-")]
+    rows = pd.concat([*parts, parts[0].assign(shrinkage="none")], ignore_index=True)
+    figure = partition_priors(dataclasses.replace(reanalysis, sensitivity=rows), "er")
+    (axes,) = figure.axes
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["weak", "sceptical", "vague"]
+    for row in named.to_dict("records"):
+        x, y = marked(axes, row["prior"])
+        assert list(x) == [row["median"]] * 2 and y[1] - y[0] > 3
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["er=+", "er=-"]
+    alone = rows[rows["prior"].eq("weak")]
+    assert partition_priors(dataclasses.replace(reanalysis, sensitivity=alone), "er") is None
 
 
 def test_narrow_figures_fit(reanalysis):
