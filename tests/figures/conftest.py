@@ -206,7 +206,11 @@ def varied_row(varied, setting, prior_mean, prior_sd, shift=0.0, **more):
 
 
 def sensitivity_rows():
+    strata = {"model": "subgroups", "shrinkage": "half-normal", "partition": "er"}
     rows = [varied_row("prior", name, *normal) for name, normal in NAMED.items()]
+    for key in ("er=+", "er=-"):
+        of_stratum = strata | {"subgroup": key, "label": key}
+        rows += [varied_row("prior", name, *normal, **of_stratum) for name, normal in NAMED.items()]
     rows += [
         varied_row("prior mean and SD", f"{m:g},{s:g}", m, s, resampled=m > 0.7 and s < 0.2)
         for s in SDS

@@ -86,16 +86,14 @@ def test_subgroups_tip_where_the_table_says(reanalysis):
 def test_subgroups_stand_side_by_side_under_every_prior(reanalysis):
     from secondlook.figures.partition_priors import partition_priors
 
-    named = reanalysis.sensitivity[reanalysis.sensitivity["varied"].eq("prior")]
-    strata = {"model": "subgroups", "shrinkage": "half-normal", "partition": "er"}
-    parts = [named.assign(**strata, subgroup=key, label=key) for key in ("er=+", "er=-")]
-    rows = pd.concat([*parts, parts[0].assign(shrinkage="none")], ignore_index=True)
+    rows = reanalysis.sensitivity[reanalysis.sensitivity["model"].eq("subgroups")]
+    rows = pd.concat([rows, rows.assign(shrinkage="none")], ignore_index=True)
     figure = partition_priors(dataclasses.replace(reanalysis, sensitivity=rows), "er")
     (axes,) = figure.axes
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["weak", "sceptical", "vague"]
-    for row in named.to_dict("records"):
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(NAMED)
+    for row in rows[rows["subgroup"].eq("er=+")].to_dict("records"):
         x, y = marked(axes, row["prior"])
-        assert list(x) == [row["median"]] * 2 and y[1] - y[0] > 3
+        assert list(x) == [row["median"]] * 2 and y[1] - y[0] > len(NAMED)
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["er=+", "er=-"]
     alone = rows[rows["prior"].eq("weak")]
     assert partition_priors(dataclasses.replace(reanalysis, sensitivity=alone), "er") is None
