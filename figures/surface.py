@@ -51,7 +51,8 @@ def surface(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
         _mark(axes, reanalysis, rows)
         axes.set_title(title, loc="left")
     panels[0].set_ylabel("SD of the prior (log hazard ratio)")
-    figure.supxlabel("Median hazard ratio of the prior", fontsize=7.5)
+    dots = " (white dots: sampled afresh)" if rows["resampled"].astype(bool).any() else ""
+    figure.supxlabel(f"Median hazard ratio of the prior{dots}", fontsize=7.5)
     bar = figure.colorbar(filled, ax=list(panels), shrink=0.9, pad=0.02, ticks=LEVELS, aspect=30)
     bar.ax.set_yticklabels([f"{level:g}" for level in LEVELS])
     bar.set_label("Posterior probability")

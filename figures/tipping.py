@@ -118,7 +118,7 @@ def _bias(axes: Axes, reanalysis: Reanalysis, rows: pd.DataFrame, points: pd.Dat
     axes.set_xlabel("Bias: factor that the hazard ratio is too small by")
     axes.set_title("Bias", loc="left")
     handles = [one for one in axes.get_lines() if one.get_gid() not in ("median", None)]
-    axes.legend(handles=handles, loc="lower right")
+    axes.legend(handles=handles, loc="lower right", handlelength=1.4, frameon=True, edgecolor="none")
 
 
 def partition_tipping(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) -> Figure | None:
