@@ -33,7 +33,7 @@ from .reweighting import LIMITS, Belief, Believable
 
 SURE = 0.95  # the probability of benefit that is to be had
 Z, C = float(ndtri(LIMITS[1])), float(ndtri(SURE))
-SMALLEST_SD, LARGEST_SD = 0.02, 5.0  # between which a sceptic is looked for
+LARGEST_SD, STEP, STEPS = 5.0, 0.4, 15  # sceptics are looked for down to an SD of 0.018, in steps of its logarithm
 FARTHEST_MEAN = 16.0  # prior SDs within which a mean is looked for
 PRECISION = 1e-4
 UNRELIABLE = f"k-hat above {MOST_K_HAT:g}: not to be relied on"
@@ -146,12 +146,14 @@ def sceptical_sd(effect: Believable, primary: Prior, interval: Interval | None =
 
     if sign * usual.quantile(tail) >= 0:
         return none(f"reaches 1 under {primary.name} already")
-    ends = math.log(SMALLEST_SD), math.log(LARGEST_SD)
-    if beyond(ends[0]) < 0:
-        return none("reaches 1 under no such prior")
-    if beyond(ends[1]) >= 0:
+    steps = [math.log(LARGEST_SD) - STEP * place for place in range(STEPS)]
+    place = next((place for place, log_sd in enumerate(steps) if beyond(log_sd) >= 0), None)
+    if place == 0:
         return none(f"reaches 1 under Normal(0, {LARGEST_SD:g}) already")
-    sd = math.exp(_root(beyond, *ends))
+    if place is None:
+        told = effect.under(_normal(0.0, math.exp(steps[-1]))).k_hat <= MOST_K_HAT
+        return none(f"reaches 1 under no such prior{'' if told else ' that the draws can tell of'}")
+    sd = math.exp(_root(beyond, steps[place], steps[place - 1]))
     belief = effect.under(_normal(0.0, sd))
     limit = math.exp(-sign * Z * sd)
     return Tipping("sceptical sd", criterion, sd, limit, sd, closed, *_reliance(belief))

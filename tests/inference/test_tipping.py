@@ -88,6 +88,13 @@ def test_a_subgroup_that_no_sceptic_about_the_rest_moves():
     assert math.isnan(found.value) and found.note == "reaches 1 under no such prior"
 
 
+def test_what_draws_cannot_tell_of_is_said_so():
+    """The overall effect is far from 0, where a sceptic would have it: hardly a draw counts."""
+    overall = np.random.default_rng(1).normal(-2.0, 0.1, (1, 4000))
+    found = sceptical_sd(Reweighted(overall - 1.0, overall, WEAK), WEAK)
+    assert math.isnan(found.value) and found.note == "reaches 1 under no such prior that the draws can tell of"
+
+
 def test_no_mean_is_far_enough():
     overall = np.random.default_rng(1).normal(-0.1, 0.001, (1, 4000))
     found = prior_mean(Reweighted(overall - 1.0, overall, WEAK), 0.01)
