@@ -8,16 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..data import load_record
-from ..data.audit import audit as audited
-from ..data.audit import findings_frame
-from ..data.errors import input_error
-from ..data.writing import write_csv
-from . import printing
-from .main import BUG, DONE
-from .writing import new_file
+from .main import BUG, DONE, MF07_01
 
-MF07_01 = "mf07-01"
 CONTRADICTIONS = ("inconsistent", "impossible")
 
 
@@ -42,6 +34,13 @@ def audit(
     out
         Directory to write audit.csv to: every check with its numbers, also those that are in order.
     """
+    from ..data import load_record
+    from ..data.audit import audit as audited
+    from ..data.audit import findings_frame
+    from ..data.writing import write_csv
+    from . import printing
+    from .writing import new_file
+
     record = load_record(trial)
     findings = findings_frame(record, audited(record))
     if out is not None:
@@ -54,6 +53,8 @@ def audit(
 
 def _check_same_trial(directory: Path, trial: str) -> None:
     """Refuse to write among the results of another trial."""
+    from ..data.errors import input_error
+
     try:
         run = json.loads((directory / "run.json").read_text(encoding="utf-8"))
         there = run.get("trial") if isinstance(run, dict) else None

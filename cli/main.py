@@ -10,7 +10,7 @@ exit   meaning
 130    interrupted
 =====  ===========================================================================
 
-Commands are named by their place, so that the help of the whole program imports none of them.
+Commands are named by their place, and import what they work with when they run: help needs nothing that computes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from cyclopts import App, CycloptsError
 # The matrices are small: threads only wait for each other, and their number would change the last digits.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+MF07_01 = "mf07-01"
 DONE, BUG, BAD_INPUT, FAILED_DIAGNOSTICS, INTERRUPTED = 0, 1, 2, 3, 130
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG})
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..data import InputError, Problem
-from ..inference import Options
+if TYPE_CHECKING:
+    from ..data import Problem
+    from ..inference import Options
 
 
 @Parameter(name="*")
@@ -54,25 +55,24 @@ class Shared:
     quiet: Annotated[bool, Parameter(negative=())] = False
 
 
-def checked_options(
-    shared: Shared, tau_scale: float = Options.tau_scale, trial_tau_scale: float = Options.trial_tau_scale
-) -> Options:
+def checked_options(shared: Shared, **scales: float) -> Options:
     """Return options as the library takes them.
 
     Parameters
     ----------
     shared
         As given on the command line.
-    tau_scale
-        Scale of the prior on the SD between subgroups.
-    trial_tau_scale
-        Scale of the prior on the SD between trials.
+    **scales
+        ``tau_scale`` and ``trial_tau_scale``, of commands that have them.
 
     Raises
     ------
     InputError
         Names every option with a value that makes no sense, the value, and what is allowed.
     """
+    from ..data import InputError
+    from ..inference import Options
+
     intervals, unread_intervals = _numbers("--intervals", shared.intervals)
     landmarks, unread_landmarks = _numbers("--landmarks", shared.landmarks)
     problems = [*unread_intervals, *unread_landmarks]
@@ -87,8 +87,7 @@ def checked_options(
             benefit_threshold=shared.benefit_threshold,
             harm_threshold=shared.harm_threshold,
             design_hazard_ratio=shared.design_hr,
-            tau_scale=tau_scale,
-            trial_tau_scale=trial_tau_scale,
+            **scales,
         )
     except InputError as error:
         raise InputError([*problems, *error.problems]) from None
@@ -99,6 +98,8 @@ def checked_options(
 
 def _numbers(name: str, text: str | None) -> tuple[tuple[float, ...], list[Problem]]:
     """Return numbers separated by commas, or what is wrong with them."""
+    from ..data import Problem
+
     if text is None:
         return (), []
     try:

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .. import inference
-from ..data import load_record
-from ..inference.merging import check_same_record, merge
-from ..inference.storage import replacing
-from . import summary
-from .auditing import MF07_01
-from .main import DONE, FAILED_DIAGNOSTICS
+from .main import DONE, FAILED_DIAGNOSTICS, MF07_01
 from .options import Shared, checked_options
-from .terminal import Progress
 
 
 def evidence(
@@ -38,7 +31,12 @@ def evidence(
     tau_scale
         Scale of the half-normal prior on the SD of log hazard ratios between trials.
     """
-    from .. import figures
+    from .. import figures, inference
+    from ..data import load_record
+    from ..inference.merging import check_same_record, merge
+    from ..inference.storage import replacing
+    from . import summary
+    from .terminal import Progress
 
     given = shared or Shared()
     options = checked_options(given, trial_tau_scale=tau_scale)

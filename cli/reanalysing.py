@@ -7,15 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .. import inference
-from ..data import load_record
-from ..inference.merging import check_same_record, merge
-from ..inference.storage import replacing, write
-from . import summary
-from .auditing import MF07_01
-from .main import DONE, FAILED_DIAGNOSTICS
+from .main import DONE, FAILED_DIAGNOSTICS, MF07_01
 from .options import Shared, checked_options
-from .terminal import Progress
 
 
 def reanalyse(trial: str = MF07_01, /, *, out: Path | None = None, shared: Shared | None = None) -> int:
@@ -31,7 +24,11 @@ def reanalyse(trial: str = MF07_01, /, *, out: Path | None = None, shared: Share
     out
         Directory to write to: a new one, or one that holds results. Default: results/ID.
     """
-    from .. import figures
+    from .. import figures, inference
+    from ..data import load_record
+    from ..inference.storage import replacing, write
+    from . import summary
+    from .terminal import Progress
 
     given = shared or Shared()
     options = checked_options(given)
@@ -84,8 +81,15 @@ def fit(
     tau_scale
         For subgroups and effects: scale of the prior on the SD of log hazard ratios between subgroups.
     """
+    from .. import inference
+    from ..data import load_record
+    from ..inference.merging import check_same_record, merge
+    from ..inference.storage import replacing
+    from . import summary
+    from .terminal import Progress
+
     given = shared or Shared()
-    options = checked_options(given, tau_scale)
+    options = checked_options(given, tau_scale=tau_scale)
     record = load_record(trial)
     with Progress(given.quiet) as progress, replacing(out, keep=True) as staged:
         check_same_record(staged, record, out)

@@ -9,17 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..data import load_record
-from ..data.errors import input_error
-from ..data.rebuilding import SOURCES, rebuild
-from ..data.writing import write_csv
-from ..inference import Options
-from ..inference.merging import check_same_record, write_reconstruction
-from ..inference.storage import replacing, table_name
-from . import printing
-from .auditing import MF07_01
-from .terminal import Progress
-from .writing import new_file
+from .main import MF07_01
 
 
 def reconstruct(
@@ -56,6 +46,15 @@ def reconstruct(
     quiet
         Print no progress and no notes to stderr.
     """
+    from ..data import load_record
+    from ..data.rebuilding import SOURCES, rebuild
+    from ..data.writing import write_csv
+    from ..inference import Options
+    from ..inference.merging import check_same_record, write_reconstruction
+    from ..inference.storage import replacing, table_name
+    from . import printing
+    from .terminal import Progress
+
     options = Options(seed=seed, imputations=imputations)
     record = load_record(trial)
     with (
@@ -78,6 +77,9 @@ def reconstruct(
 
 def _patients_file(file: Path | None, out: Path, staged: Path) -> AbstractContextManager[Path | None]:
     """Give the file of the patients; one that lies among the results is staged with them."""
+    from ..data.errors import input_error
+    from .writing import new_file
+
     if file is None:
         return nullcontext()
     place, results = Path(os.path.abspath(file)), Path(os.path.abspath(out))

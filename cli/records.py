@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..data import load_record
-from ..data.describe import describe_record, describe_trials, json_schema, write_template
-from . import printing
-
 
 def trials() -> None:
     """List the built-in trials."""
+    from ..data.describe import describe_trials
+    from . import printing
+
     printing.trials(describe_trials())
 
 
@@ -25,6 +24,10 @@ def show(trial: str, /) -> None:
     trial
         Id of a built-in trial, or path of a .toml record.
     """
+    from ..data import load_record
+    from ..data.describe import describe_record
+    from . import printing
+
     printing.sections(describe_record(load_record(trial)))
 
 
@@ -36,10 +39,15 @@ def new(file: Path, /) -> None:
     file
         Where to write it: a new name that ends in .toml.
     """
+    from ..data.describe import write_template
+    from . import printing
+
     write_template(file)
     printing.line(f"Wrote {file}. Fill it in, then check it: secondlook audit {file}")
 
 
 def schema() -> None:
     """Print the JSON schema of a record, for editors."""
+    from ..data.describe import json_schema
+
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..data.errors import input_error
-from ..inference import load
-from . import judging, printing, summary
-
 WIDTH_MM = 180.0
 
 
@@ -21,6 +17,9 @@ def compare(directory: Path, /) -> None:
     directory
         Directory that 'reanalyse' or 'fit' wrote.
     """
+    from ..inference import load
+    from . import judging, summary
+
     reanalysis = load(directory)
     summary.comparison(reanalysis.record, reanalysis.comparison)
     judging.model_comparison(reanalysis.model_comparison)
@@ -43,6 +42,9 @@ def plot(directory: Path, kind: str, /, *, width: float = WIDTH_MM) -> None:
         Printed width in millimetres.
     """
     from .. import figures
+    from ..data.errors import input_error
+    from ..inference import load
+    from . import printing
 
     reanalysis, folder = load(directory), directory / "figures"
     paths = figures.write_figures(reanalysis, folder, width, kind)

@@ -156,7 +156,7 @@ def test_each_option_is_checked(name, value, allowed):
 
 def test_tau_scale_is_checked():
     with pytest.raises(InputError, match="--tau-scale: 0: must be finite and above 0"):
-        checked_options(Shared(), 0.0)
+        checked_options(Shared(), tau_scale=0.0)
 
 
 def test_landmarks_must_lie_within_given_intervals():
