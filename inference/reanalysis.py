@@ -378,6 +378,8 @@ def tables_of(record: Record, partitions: Sequence[str], options: Options, notes
         try:
             made = rebuild(record, partition, **how, horizon=options.horizon, curves=curves)
         except InputError as error:
+            if record.curve and not partition:  # a file that is wrong, not a paper that says too little
+                raise
             notes.add(str(error))
             if not partition:
                 return found

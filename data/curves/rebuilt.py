@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -47,6 +47,10 @@ class RebuiltCurves:
         Of the draws; imputation i is the same however many there are.
     notes
         What was put in order, and what was assumed.
+    partition
+        Whole arms: empty.
+    drawn
+        Tables of single imputations made so far, kept when more are asked for.
     """
 
     record: Record
@@ -56,6 +60,7 @@ class RebuiltCurves:
     seed: int
     notes: tuple[str, ...]
     partition: str = ""
+    drawn: dict[int, xr.Dataset] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def acceptance_rate(self) -> float:
@@ -78,8 +83,15 @@ class RebuiltCurves:
     @cached_property
     def table(self) -> xr.Dataset:
         """The survival table by month, one imputation per draw."""
-        tables = [self._table(self._together(imputation)) for imputation in range(self.imputations)]
-        return xr.concat(tables, "imputation").assign_attrs(tables[0].attrs)
+        for imputation in range(self.imputations):
+            if imputation not in self.drawn:  # the same whoever draws it, so that threads may
+                self.drawn[imputation] = self._table(self._together(imputation))
+        first, *_ = tables = [self.drawn[imputation] for imputation in range(self.imputations)]
+        stacked = {
+            str(name): (values.dims, np.concatenate([table[name].to_numpy() for table in tables]))
+            for name, values in first.data_vars.items()
+        }
+        return xr.Dataset(stacked, first.coords, first.attrs)
 
     def _table(self, patients: pd.DataFrame) -> xr.Dataset:
         """Return one set of patients as a table; whoever ends last does so at the end of follow-up."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from secondlook import inference
 from secondlook.data import InputError
 from secondlook.data.curves import read_curves, rebuild_curves
 from secondlook.data.curves.path import ArmCurve
@@ -133,6 +134,13 @@ def test_both_files_and_arms_are_told_at_once(located):
         read_curves(located(curve=one))
     with pytest.raises(InputError, match=r"treatment\.csv: cannot be read"):
         read_curves(located(curve=[*one, {"arm": "treatment", "file": "none/treatment.csv"}]))
+
+
+def test_a_fit_tells_every_fault_of_the_files(located):
+    wrong = "time,survival\n0,1\n5,abc\n-9,0.8\n12,0.7\n"
+    with pytest.raises(InputError) as caught:
+        inference.fit(located(wrong))
+    assert [problem.field for problem in caught.value.problems] == ["line 3, column survival", "line 4, column time"]
 
 
 def test_patients_must_be_told(located):
