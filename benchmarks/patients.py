@@ -86,8 +86,8 @@ def fits(trial: Record, draws: int) -> dict[str, float]:
     """Return the seconds of sampling and summarising, compilation left out."""
     from secondlook.inference import Options
     from secondlook.inference.fitting import _sampled_once
-    from secondlook.inference.reanalysis import Notes, tables_of
     from secondlook.inference.sampling import FIRST, compile_model
+    from secondlook.inference.sources import Notes, tables_of
     from secondlook.inference.tasks import piecewise_task, subgroup_tasks
     from secondlook.models.priors import named_prior
 

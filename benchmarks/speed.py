@@ -97,7 +97,7 @@ def grid_cost(runs: int) -> list[Line]:
     from secondlook.inference.fitting import fit_tasks
     from secondlook.inference.imputations import Imputations
     from secondlook.inference.overall import integrated
-    from secondlook.inference.reanalysis import tell_nobody
+    from secondlook.inference.sources import tell_nobody
     from secondlook.inference.tasks import piecewise_task
     from secondlook.models.priors import named_prior
 

@@ -14,9 +14,9 @@ from . import columns
 from .fitting import fit_tasks
 from .options import Options
 from .overall import integrated
-from .reanalysis import Notes, Notify, tables_of, tell_nobody
 from .reported import reported_ratios
 from .sensitivity import varied_row
+from .sources import Notes, Notify, tables_of, tell_nobody
 from .tasks import effects_task, piecewise_task
 
 

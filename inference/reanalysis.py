@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,16 +12,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..data import ARMS, InputError, Record, load_record
+from ..data import InputError, Record, load_record
 from ..data.audit import audit, findings_frame
 from ..data.curves import RebuiltCurves
 from ..data.errors import input_error
 from ..data.evidence import Study, pooled_trials, studies_of, why_alone
 from ..data.imbalance import imbalance_terms
 from ..data.imputed import FIT_SHEET_COLUMNS, Imputed
-from ..data.patient_table import patient_table
-from ..data.patients import read_patients
-from ..data.rebuilding import SOURCES, rebuild
 from ..data.reconstruction import check_partition, outside_partitions, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
 from ..models.shrinkage import ShrinkageForm
@@ -37,6 +34,7 @@ from .imputations import Imputations
 from .judging import judged
 from .options import Options
 from .sensitivity import sensitivity
+from .sources import Notes, Notify, tables_of, tell_nobody
 from .synthesis import evidence_rows, evidence_task
 from .tasks import (
     MODELS,
@@ -50,14 +48,9 @@ from .tasks import (
 )
 from .versions import run_facts
 
-Notify = Callable[[str], None]
 WITHHELD_IMPUTATIONS = 5
 REPORTED_SHRINKAGES = (PRIMARY_SHRINKAGE, "none")  # shrunken beside raw
 ADJUSTED_MODEL = "piecewise"
-
-
-def tell_nobody(_: str) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -323,19 +316,6 @@ def _unsupported(record: Record, models: Sequence[str], notes: Sequence[str]) ->
     return input_error(record.id, "", None, "; ".join(why))
 
 
-class Notes(list[str]):
-    """What a reader must know; each note is told at once."""
-
-    def __init__(self, notify: Notify) -> None:
-        super().__init__()
-        self.progress = notify
-
-    def add(self, note: str) -> None:
-        """Keep a note and tell it."""
-        self.append(note)
-        self.progress(f"note: {note}")
-
-
 def _divisions(record: Record, models: Sequence[str], partition: str | None) -> tuple[str | None, list[str]]:
     """Return a partition as outputs call it, and those whose tables are needed, the whole trial (``""``) first."""
     if partition is not None and not {*models} & {"subgroups", "effects"}:
@@ -347,58 +327,6 @@ def _divisions(record: Record, models: Sequence[str], partition: str | None) -> 
     known = jointly if record.source == "patients" else list(record.all_partitions)
     strata = [partition] if partition else known
     return partition, [*whole, *strata] if "subgroups" in models else whole
-
-
-def tables_of(record: Record, partitions: Sequence[str], options: Options, notes: Notes) -> dict[str, Imputations]:
-    """Return a trial's tables by partition; one that the record does not print enough for is left out, with a note.
-
-    Parameters
-    ----------
-    record
-        The trial.
-    partitions
-        Names of partitions; ``""`` is the whole trial as one stratum.
-    options
-        Seed and horizon.
-    notes
-        Where notes go.
-    """
-    if record.source == "patients" and partitions:
-        patients = read_patients(record)
-        found = {name: Imputations(patient_table(patients, record, name)) for name in partitions}
-        for note in _miscounted(record, patients):
-            notes.add(note)
-        return found
-    found = {}
-    curves = None
-    for partition in partitions:
-        about = f"{record.id} by {partition}" if partition else record.id
-        notes.progress(f"rebuilding survival of {about} from {SOURCES[bool(record.curve)]}")
-        how = {"imputations": options.imputations, "seed": options.seed}
-        try:
-            made = rebuild(record, partition, **how, horizon=options.horizon, curves=curves)
-        except InputError as error:
-            if record.curve and not partition:  # a file that is wrong, not a paper that says too little
-                raise
-            notes.add(str(error))
-            if not partition:
-                return found
-            continue
-        for note in made.notes:
-            notes.add(note)
-        curves = made if isinstance(made, RebuiltCurves) else curves
-        found[partition] = Imputations(made)
-    return found
-
-
-def _miscounted(record: Record, patients: pd.DataFrame) -> Iterator[str]:
-    """Yield where the record's counts are not those of its patients."""
-    for arm in ARMS:
-        events = patients.loc[patients["arm"].eq(arm), "event"]
-        for name, found in (("patients", len(events)), ("events", int(events.sum()))):
-            printed = getattr(record.arm(arm), name)
-            if printed not in (None, found):
-                yield f"arms.{arm}.{name} is {printed}, but the patients' data hold {found}, which are analysed"
 
 
 def _tasks(

@@ -16,7 +16,8 @@ from secondlook.inference.fitting import fit_tasks, refitted
 from secondlook.inference.imputations import Imputations
 from secondlook.inference.likelihood import without_row
 from secondlook.inference.merging import check_same_record
-from secondlook.inference.reanalysis import Notes, analyse, tables_of
+from secondlook.inference.reanalysis import analyse
+from secondlook.inference.sources import Notes, tables_of
 from secondlook.inference.tasks import check_landmarks, default_landmarks, piecewise_task
 from secondlook.inference.versions import input_hashes
 from secondlook.models.priors import Prior

@@ -1,0 +1,86 @@
+"""A trial's survival tables, whatever their source, and the notes that come with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pandas as pd
+
+from ..data import ARMS, InputError, Record
+from ..data.curves import RebuiltCurves
+from ..data.patient_table import patient_table
+from ..data.patients import read_patients
+from ..data.rebuilding import SOURCES, rebuild
+from .imputations import Imputations
+from .options import Options
+
+Notify = Callable[[str], None]
+
+
+def tell_nobody(_: str) -> None:
+    """Tell nobody."""
+
+
+class Notes(list[str]):
+    """What a reader must know; each note is told at once."""
+
+    def __init__(self, notify: Notify) -> None:
+        super().__init__()
+        self.progress = notify
+
+    def add(self, note: str) -> None:
+        """Keep a note and tell it."""
+        self.append(note)
+        self.progress(f"note: {note}")
+
+
+def tables_of(record: Record, partitions: Sequence[str], options: Options, notes: Notes) -> dict[str, Imputations]:
+    """Return a trial's tables by partition; one that the record does not print enough for is left out, with a note.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    partitions
+        Names of partitions; ``""`` is the whole trial as one stratum.
+    options
+        Seed and horizon.
+    notes
+        Where notes go.
+    """
+    if record.source == "patients" and partitions:
+        patients = read_patients(record)
+        found = {name: Imputations(patient_table(patients, record, name)) for name in partitions}
+        for note in _miscounted(record, patients):
+            notes.add(note)
+        return found
+    found = {}
+    curves = None
+    for partition in partitions:
+        about = f"{record.id} by {partition}" if partition else record.id
+        notes.progress(f"rebuilding survival of {about} from {SOURCES[bool(record.curve)]}")
+        how = {"imputations": options.imputations, "seed": options.seed}
+        try:
+            made = rebuild(record, partition, **how, horizon=options.horizon, curves=curves)
+        except InputError as error:
+            if record.curve and not partition:  # a file that is wrong, not a paper that says too little
+                raise
+            notes.add(str(error))
+            if not partition:
+                return found
+            continue
+        for note in made.notes:
+            notes.add(note)
+        curves = made if isinstance(made, RebuiltCurves) else curves
+        found[partition] = Imputations(made)
+    return found
+
+
+def _miscounted(record: Record, patients: pd.DataFrame) -> Iterator[str]:
+    """Yield where the record's counts are not those of its patients."""
+    for arm in ARMS:
+        events = patients.loc[patients["arm"].eq(arm), "event"]
+        for name, found in (("patients", len(events)), ("events", int(events.sum()))):
+            printed = getattr(record.arm(arm), name)
+            if printed not in (None, found):
+                yield f"arms.{arm}.{name} is {printed}, but the patients' data hold {found}, which are analysed"
