@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..models.imbalance import FORMS
-from .printing import heading, paragraph, rows_of
+from .printing import heading, paragraph, probability, rows_of
 
 if TYPE_CHECKING:
     from ..inference import Reanalysis
@@ -45,12 +45,22 @@ def _sceptic(point: pd.Series) -> str:
 
 
 def _bias(reaches: pd.Series, sure: pd.Series, imbalance: pd.DataFrame) -> str:
-    text = (
-        f"If bias makes the hazard ratio too small by a factor of {reaches['hazard_ratio']:.2f}, the interval "
-        f"reaches 1; by {sure['hazard_ratio']:.2f}, P(benefit) is 0.95."
-    )
+    limit, even = reaches["hazard_ratio"], sure["hazard_ratio"]
+    text = f"The interval reaches 1 without any bias{_without_bias(even)}"
+    if limit > 1:
+        text = (
+            f"If bias makes the hazard ratio too small by a factor of {limit:.2f}, the interval reaches 1; by "
+            f"{even:.2f}, P(benefit) is 0.95."
+        )
     shifts = imbalance.loc[imbalance["form"].eq(PRIMARY_FORM), "shift"]
     return f"{text} Imbalance accounts for {math.exp(-shifts.sum()):.2f}." if len(shifts) else text
+
+
+def _without_bias(even: float) -> str:
+    """Say what bias it takes to leave P(benefit) at 0.95 where the interval holds 1 anyhow."""
+    if even > 1:
+        return f"; one that makes the hazard ratio too small by a factor of {even:.2f} leaves P(benefit) at 0.95."
+    return f", and only a hazard ratio {even:.2f} times as large would make P(benefit) 0.95."
 
 
 def _ranges(rows: pd.DataFrame) -> str:
@@ -61,6 +71,11 @@ def _ranges(rows: pd.DataFrame) -> str:
         if len(chosen):
             ratios, probabilities = chosen["median"], chosen["prob_benefit"]
             parts.append(
-                f"{name} {ratios.min():.2f} to {ratios.max():.2f} (P(benefit) at least {probabilities.min():.3f})"
+                f"{name} {ratios.min():.2f} to {ratios.max():.2f} (P(benefit) at least {_least(probabilities.min())})"
             )
     return f"Hazard ratio by {'; '.join(parts)}."
+
+
+def _least(value: float) -> str:
+    """Return a probability that is a lower limit: never certainty."""
+    return probability(value).removeprefix(">")
