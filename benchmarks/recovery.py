@@ -45,8 +45,9 @@ from secondlook.inference.options import Options
 from secondlook.inference.sampling import compile_model, sample
 from secondlook.inference.standardised import mixtures, stratum_rates
 from secondlook.inference.tasks import model_edges
+from secondlook.models.piecewise import log_time
 from secondlook.models.priors import named_prior
-from secondlook.models.subgroups import ShrinkageForm, log_time, subgroup_data, subgroups
+from secondlook.models.subgroups import ShrinkageForm, subgroup_data, subgroups
 
 Array = NDArray[np.float64]
 DAYS = MONTHS["days"]

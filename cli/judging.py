@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..inference.checks import IN_TAIL
-from ..inference.prior_predictive import STEP_SD
+from ..inference.prior_predictive import DOUBLING, STEP_SD
 from . import subgroups
 from .printing import heading, paragraph, rows_of, table, with_interval
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ..inference import Reanalysis
 
 CHANGE = "landmark hazard ratio, "  # with the times
+CHANGES = {
+    DOUBLING: "What the trend multiplies the hazard ratio by while time doubles",
+    STEP_SD: "SD of a year's step of the log hazard ratio about its trend",
+}
 MOST_NAMED = 6
 
 
@@ -33,7 +37,7 @@ def checks(result: Reanalysis) -> None:
         times = str(row["item"]).removeprefix(CHANGE)
         tail = f"two-sided probability {row['tail_probability']:.2f}"
         paragraph(f"Hazard ratios from survival, {times}: {row['value']:.2f}; {row['model']} {predicted}, {tail}.")
-    _step_sd(result.prior_predictive)
+    _change(result.prior_predictive)
 
 
 def _in_tails(rows: pd.DataFrame) -> str:
@@ -61,14 +65,15 @@ def _named(row: pd.Series) -> str:
     return f"{what} ({row['tail_probability']:.3f}, {_model(row)})"
 
 
-def _step_sd(rows: pd.DataFrame) -> None:
-    """Print how far the log hazard ratio may change in a year, before and after the data."""
-    for row in rows_of(rows[rows["estimand"].eq(STEP_SD)]):
-        before, after = (
-            with_interval(*(row[f"{side}_{name}"] for name in ("median", "lower", "upper")))
-            for side in ("prior", "posterior")
-        )
-        paragraph(f"SD of a year's step of the log hazard ratio: {after}; its prior {before}.")
+def _change(rows: pd.DataFrame) -> None:
+    """Print how the hazard ratio may change over time, before and after the data."""
+    for estimand, what in CHANGES.items():
+        for row in rows_of(rows[rows["estimand"].eq(estimand)]):
+            before, after = (
+                with_interval(*(row[f"{side}_{name}"] for name in ("median", "lower", "upper")))
+                for side in ("prior", "posterior")
+            )
+            paragraph(f"{what}: {after}; its prior {before}.")
 
 
 def model_comparison(rows: pd.DataFrame) -> None:

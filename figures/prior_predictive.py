@@ -13,11 +13,15 @@ from matplotlib.patches import Patch
 
 from ..data import ARMS
 from ..inference import Reanalysis
-from ..inference.prior_predictive import STEP_SD
+from ..inference.prior_predictive import DOUBLING, STEP_SD
 from .selection import CURVES, last_time, primary_prior
 from .style import ARM_STYLES, BLACK, GREY, PALE, RATIO_TICKS, WIDE, is_wide, new_figure, ratio_axis, time_ticks
 
 BANDS = (("lower", "upper", 0.35), ("q25", "q75", 0.8))
+CHANGES = {
+    DOUBLING: "Trend, a factor while time doubles:",
+    STEP_SD: "SD of a year's step of its log about the trend:",
+}
 FEWEST_BARS = 4  # that there is room for
 LOWEST, HIGHEST = 0.125, 8.0  # of hazard ratios: the axis shows no more, whatever the priors imply
 
@@ -121,18 +125,19 @@ def _by_prior(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _scale_of_change(axes: list[Axes], panels: list[str], rows: pd.DataFrame) -> None:
-    """Write how far the log hazard ratio changes in a year, before and after."""
-    found = rows[rows["estimand"].eq(STEP_SD)]
-    if "hazard_ratio" in panels and len(found):
-        row = found.iloc[0]
-        texts = [
-            f"{side} {row[f'{side}_median']:.2f} ({row[f'{side}_lower']:.2f}\N{EN DASH}{row[f'{side}_upper']:.2f})"
-            for side in ("prior", "posterior")
-        ]
-        text = f"SD of a year's step of its log:\n{texts[0]}, {texts[1]}"
-        axes[panels.index("hazard_ratio")].text(
-            0.03, 0.03, text, transform=axes[panels.index("hazard_ratio")].transAxes, fontsize=6.5
-        )
+    """Write how far the hazard ratio changes over time, before and after."""
+    lines = []
+    for estimand, what in CHANGES.items():
+        for _, row in rows[rows["estimand"].eq(estimand)].head(1).iterrows():
+            lines += [what, ", ".join(f"{side} {_with_interval(row, side)}" for side in ("prior", "posterior"))]
+    if "hazard_ratio" in panels and lines:
+        place = axes[panels.index("hazard_ratio")]
+        place.text(0.03, 0.03, "\n".join(lines), transform=place.transAxes, fontsize=6.5)
+
+
+def _with_interval(row: pd.Series, side: str) -> str:
+    median, lower, upper = (row[f"{side}_{name}"] for name in ("median", "lower", "upper"))
+    return f"{median:.2f} ({lower:.2f}\N{EN DASH}{upper:.2f})"
 
 
 def _legend(figure: Figure, columns: int) -> None:

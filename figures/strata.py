@@ -123,7 +123,7 @@ def stratum_draws(reanalysis: Reanalysis, partition: str) -> Iterator[tuple[Arra
     tuple of array
         Hazards of shape ``(chain, draw, stratum, arm, interval)``, and patients of both arms, shape ``(stratum,)``.
     """
-    from ..models.subgroups import log_time
+    from ..models.piecewise import log_time
 
     fit = strata_fit(reanalysis, partition)
     table = regroup(reanalysis.tables[partition], np.array(fit.edges))

@@ -46,7 +46,7 @@ def cell_rates(table: xr.Dataset, posterior: xr.Dataset) -> Array:
     """
     if "delta" not in posterior:
         return np.stack(curves_of(posterior, edges(table)).rates, axis=-2)[:, :, None]
-    from ..models.subgroups import log_time
+    from ..models.piecewise import log_time
 
     deaths = table.deaths.isel(imputation=0).sum(("stratum", "arm")).to_numpy()
     strata = posterior.isel(stratum=slice(table.sizes["stratum"]))

@@ -1,9 +1,10 @@
 """What the priors imply before any data, beside the posterior: survival curves, hazard ratios and their spreads.
 
 Drawn forward, without the models' graphs, which they are tested against; what a log hazard ratio's named prior
-implies is a closed form. The baseline is a random walk of the log rate: its level is normal about the trial's crude
-log rate (SD 2), the SD of its steps half-normal of scale 1 per square root of a year. The log hazard ratio's walk has
-steps whose SD is half-normal of scale 0.5 (`piecewise`).
+implies is a closed form. The baseline's log rate has a level, normal about the trial's crude log rate (SD 2), a trend
+in log time (SD 0.5) and a random walk about it, whose steps have a half-normal SD of scale 1 per square root of a
+year. The log hazard ratio has a trend (SD 0.3) and a walk whose steps' SD is a gamma variable of shape 4 and mean 0.5
+(`piecewise`).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ DRAWS = 10_000
 MOST_POSTERIOR_DRAWS = 20_000
 PERCENTILES = {"lower": 0.025, "q25": 0.25, "median": 0.5, "q75": 0.75, "upper": 0.975}
 STEP_SD = "hazard_ratio_step_sd"
+DOUBLING = "hazard_ratio_per_doubling"
 FARTHEST = 12.0  # standard deviations from a component's mean, within which every quantile lies
 
 
@@ -56,8 +58,10 @@ def prior_predictive(
     DataFrame
         The columns of ``prior-predictive.csv``: median, quartiles and 95% limits before (``prior_``) and after
         (``posterior_``), of the hazard ratio under every prior; of survival by arm at the end of every interval, and
-        of the hazard ratio in it; of ``hazard_ratio_step_sd``, the SD of a year's step of the log hazard ratio; and
-        of ``interaction_sd``, the SD between a partition's strata (``variant`` is the factor, where it has several).
+        of the hazard ratio in it; of ``hazard_ratio_per_doubling``, what the trend multiplies the hazard ratio by
+        while time doubles; of ``hazard_ratio_step_sd``, the SD of a year's step of the log hazard ratio about that
+        trend; and of ``interaction_sd``, the SD between a partition's strata (``variant`` is the factor, where it has
+        several).
     """
     rows: list[Row] = []
     primary = [fit for fit in fits if fit.prior.name == fits[0].prior.name]
@@ -106,19 +110,26 @@ def curve_priors(table: xr.Dataset, prior: Prior, rng: np.random.Generator, draw
     Returns
     -------
     Dataset
-        ``alpha``, ``omega`` (interval), ``beta`` and ``omega_step_sd``, dimensions ``(chain, draw, ...)``.
+        ``alpha``, ``omega`` (interval), ``beta``, ``omega_step_sd`` and ``omega_trend``, dimensions
+        ``(chain, draw, ...)``.
     """
-    from ..models.piecewise import EFFECT_STEP_SD, LEVEL_SD, STEP_SD, walk_basis
+    from ..models import piecewise as model
 
-    basis = walk_basis(table, table.deaths.sum("arm").to_numpy())
-    level = np.log(float(table.deaths.sum() / table.exposure.sum())) + LEVEL_SD * rng.standard_normal(draws)
+    weights = table.deaths.sum("arm").to_numpy()
+    time, basis = model.log_time(table, weights), model.walk_about_trend(table, weights)
+    level = np.log(float(table.deaths.sum() / table.exposure.sum())) + model.LEVEL_SD * rng.standard_normal(draws)
     component = rng.choice(len(prior.weights), draws, p=prior.weights)
     beta = rng.normal(np.array(prior.means)[component], np.array(prior.sds)[component])
-    scales = [most * np.abs(rng.standard_normal(draws)) for most in (STEP_SD, EFFECT_STEP_SD)]
-    steps = [rng.standard_normal((draws, basis.shape[1])) @ basis.T for _ in scales]
-    walks = [scale[:, None] * step for scale, step in zip(scales, steps, strict=True)]
+    shape, mean = model.EFFECT_STEP_SHAPE, model.EFFECT_STEP_SD
+    step_sds = [model.STEP_SD * np.abs(rng.standard_normal(draws)), rng.gamma(shape, mean / shape, draws)]
+    trends = [sd * rng.standard_normal(draws) for sd in (model.TREND_SD, model.EFFECT_TREND_SD)]
+    steps = [rng.standard_normal((draws, basis.shape[1])) @ basis.T for _ in step_sds]
+    alpha, omega = (
+        trend[:, None] * time + sd[:, None] * step for trend, sd, step in zip(trends, step_sds, steps, strict=True)
+    )
     dims = ("chain", "draw", "interval")
-    found = {"alpha": level[:, None] + walks[0], "omega": walks[1], "beta": beta, "omega_step_sd": scales[1]}
+    found = {"alpha": level[:, None] + alpha, "omega": omega, "beta": beta}
+    found |= {"omega_step_sd": step_sds[1], "omega_trend": trends[1]}
     return xr.Dataset({name: (dims[: one.ndim + 1], one[None]) for name, one in found.items()})
 
 
@@ -166,7 +177,10 @@ def _of_curves(fit: Fit, prior: xr.Dataset) -> Iterator[Row]:
             ratios = [_quantiles(curves.hazard_ratio(time)) for curves in (before, after)]
             yield _row(fit, "hazard_ratio", ratios[0], ratios[1], time)
     if fit.model == "nonproportional":
-        spreads = [_quantiles(_thinned(draws["omega_step_sd"])) for draws in (prior, fit.posterior)]
+        sides = (prior, fit.posterior)
+        factors = [_quantiles(2.0 ** _thinned(draws["omega_trend"])) for draws in sides]
+        yield _row(fit, DOUBLING, factors[0], factors[1])
+        spreads = [_quantiles(_thinned(draws["omega_step_sd"])) for draws in sides]
         yield _row(fit, STEP_SD, spreads[0], spreads[1])
 
 

@@ -20,6 +20,7 @@ DIAGNOSTIC_STATS = ("diverging", "energy", "n_steps", "mean_tree_accept", "step_
 INTERNAL = (
     "_steps",
     "_unit_sd",
+    "_unit_trend",
     "deviation",
     "alpha_level",
     "signed_tau",

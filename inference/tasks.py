@@ -26,7 +26,7 @@ from .standardised import partition_subgroups, standardised_quantities
 
 PIECEWISE_MODELS = ("piecewise", "nonproportional")
 MODELS = (*PIECEWISE_MODELS, "subgroups", "effects", "binary", "evidence")
-OF_NONPROPORTIONAL = ("omega", "omega_step_sd")
+OF_NONPROPORTIONAL = ("omega", "omega_step_sd", "omega_trend")
 INTERVAL_MONTHS = 6.0
 PRIMARY_SHRINKAGE = SHRINKAGES[0]
 
@@ -188,7 +188,8 @@ def _subgroup_task(
     *,
     primary_only: bool,
 ) -> Task:
-    from ..models.subgroups import Division, log_time, several_factors, subgroup_data, subgroups
+    from ..models.piecewise import log_time
+    from ..models.subgroups import Division, several_factors, subgroup_data, subgroups
 
     form, joint = ShrinkageForm(shrinkage, options.tau_scale), record.is_joint(partition)
     strata = [parse_key(str(key)) for key in source.tables.stratum.to_numpy()]

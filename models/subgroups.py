@@ -47,8 +47,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.linalg import helmert
 
-from ..data.cohort import MONTHS
-from .piecewise import LEVEL_SD, MONTHS_PER_YEAR, STEP_SD, overall_prior, walk_basis
+from .piecewise import LEVEL_SD, STEP_SD, log_time, overall_prior, walk_basis
 from .priors import Prior
 from .shrinkage import SETTINGS, ShrinkageForm
 
@@ -253,17 +252,3 @@ def _design(table: xr.Dataset, deaths: Array, prognosis: Array) -> Array:
     tilt = SLOPE_SD * log_time(table, deaths)
     levels = STRATUM_SD * np.repeat(prognosis, len(deaths), axis=0)
     return np.hstack([np.tile(walk, (len(prognosis), 1)), levels, np.kron(prognosis, tilt[:, None])])
-
-
-def log_time(table: xr.Dataset, deaths: Array) -> Array:
-    """Return the log of the intervals' middles, centred at the deaths, shape ``(J,)``.
-
-    Parameters
-    ----------
-    table
-        Survival table of J intervals.
-    deaths
-        Weights, shape ``(J,)``.
-    """
-    middle = np.log(((table.start + table.stop) / 2).to_numpy() / (MONTHS[table.time_unit] * MONTHS_PER_YEAR))
-    return np.asarray(middle - deaths @ middle / deaths.sum())

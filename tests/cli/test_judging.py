@@ -8,7 +8,7 @@ import pytest
 
 from secondlook.cli import judging
 from secondlook.inference import columns
-from secondlook.inference.prior_predictive import STEP_SD
+from secondlook.inference.prior_predictive import DOUBLING, STEP_SD
 
 CHANGE = "landmark hazard ratio, 60 over 36"
 
@@ -58,13 +58,14 @@ def test_the_change_between_landmarks_and_its_scale_are_told(printed):
         for side in ("prior", "posterior")
         for name, value in (("lower", 0.02), ("upper", 1.1))
     }
-    scale |= {"prior_median": 0.34, "posterior_median": 0.27, "estimand": STEP_SD}
-    out = printed([row(CHANGE, 0.34)], [scale])
+    scale |= {"prior_median": 0.34, "posterior_median": 0.27}
+    out = printed([row(CHANGE, 0.34)], [scale | {"estimand": STEP_SD}, scale | {"estimand": DOUBLING}])
     assert (
         "Hazard ratios from survival, 60 over 36: 0.82; piecewise 1.00 (0.71-1.40), two-sided probability 0.34."
         in out
     )
-    assert "SD of a year's step of the log hazard ratio: 0.27 (0.02-1.10); its prior 0.34 (0.02-1.10)." in out
+    for what in ("SD of a year's step of the log hazard ratio about its trend", "while time doubles"):
+        assert f"{what}: 0.27 (0.02-1.10); its prior 0.34 (0.02-1.10)." in out
 
 
 def test_nothing_is_said_without_checks(printed):

@@ -81,8 +81,11 @@ def made_fits() -> tuple[Fit, ...]:
         if prior != "weak":
             return found
         omega = np.linspace(0.3, -0.3, 4) + rng.normal(0, 0.1, (*shape, 4))
-        sd = abs(rng.normal(0, 0.4, shape))
-        return found | {"omega": ((*plain, "interval"), omega), "omega_step_sd": (plain, sd)}
+        change = {
+            "omega_step_sd": (plain, abs(rng.normal(0, 0.4, shape))),
+            "omega_trend": (plain, np.full(shape, -0.2)),
+        }
+        return found | change | {"omega": ((*plain, "interval"), omega)}
 
     def effects(middle: float) -> dict:
         mu = rng.normal(middle, 0.2, (CHAINS, DRAWS, 1, 3))

@@ -57,6 +57,8 @@ def test_priors_and_posteriors_are_those_of_the_table(reanalysis, drawn):
     np.testing.assert_allclose(middle.get_ydata()[1 : 1 + len(kept)], kept["posterior_median"])
     assert middle.get_ydata()[0] == 1
     assert [label.get_text() for label in figure.axes[3].get_yticklabels()] == ["weak", "sceptical"]
-    step = rows[rows["estimand"].eq("hazard_ratio_step_sd")].iloc[0]
     (note,) = (text.get_text() for text in figure.axes[2].texts)
-    assert f"prior {step['prior_median']:.2f}" in note and f"posterior {step['posterior_median']:.2f}" in note
+    for estimand, line in (("hazard_ratio_per_doubling", 1), ("hazard_ratio_step_sd", 3)):
+        change = rows[rows["estimand"].eq(estimand)].iloc[0]
+        for side in ("prior", "posterior"):
+            assert f"{side} {change[f'{side}_median']:.2f}" in note.splitlines()[line]

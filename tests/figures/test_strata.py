@@ -18,7 +18,7 @@ from secondlook.inference.columns import COMPARISON, ESTIMATES
 from secondlook.inference.fitting import Fit
 from secondlook.inference.imputations import Imputations
 from secondlook.inference.standardised import partition_subgroups, standardised_quantities
-from secondlook.models.subgroups import log_time
+from secondlook.models.piecewise import log_time
 
 EDGES = np.array([0.0, 12.0, 24.0, 36.0, 48.0])
 STRATA = ["er=+", "er=-"]

@@ -7,7 +7,7 @@ from scipy.stats import poisson
 
 from secondlook.data.table import survival_table
 from secondlook.inference.likelihood import row_log_likelihood
-from secondlook.models.subgroups import log_time
+from secondlook.models.piecewise import log_time
 
 EDGES = np.array([0.0, 6.0, 12.0, 30.0])
 DRAWS = (2, 3)

@@ -4,7 +4,7 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
-from scipy.stats import halfnorm, ks_2samp, norm
+from scipy.stats import gamma, halfnorm, ks_2samp, norm
 
 from secondlook.data.table import survival_table
 from secondlook.inference.fitting import Fit
@@ -36,7 +36,7 @@ def same(one, other):
 
 
 def test_curves_are_drawn_as_the_graph_draws_them(table):
-    names = ("alpha", "omega", "beta", "omega_step_sd")
+    names = ("alpha", "omega", "beta", "omega_step_sd", "omega_trend")
     model = piecewise(table, MIXED, proportional=False)
     graph = dict(
         zip(names, pm.draw([model[name] for name in names], DRAWS, random_seed=2, mode="FAST_COMPILE"), strict=True)
@@ -73,7 +73,11 @@ def found(table):
         "alpha": ((*dims, "interval"), np.full((*shape, 4), np.log(0.02))),
         "beta": (dims, np.full(shape, -0.4)),
     }
-    free = {"omega": ((*dims, "interval"), np.zeros((*shape, 4))), "omega_step_sd": (dims, np.full(shape, 0.3))}
+    free = {
+        "omega": ((*dims, "interval"), np.zeros((*shape, 4))),
+        "omega_step_sd": (dims, np.full(shape, 0.3)),
+        "omega_trend": (dims, np.full(shape, -0.5)),
+    }
     tau = {"tau": (dims, np.abs(rng.normal(0, 0.1, shape)))}
     weak, sceptical = Prior("weak", (0.0,), (1.0,)), Prior("sceptical", (0.0,), (0.3,))
 
@@ -116,8 +120,12 @@ def test_curves_are_told_at_the_end_of_every_interval(found):
 
 def test_scales_are_told_beside_their_priors(found):
     step = one(found, estimand="hazard_ratio_step_sd")
-    assert step["prior_median"] == pytest.approx(halfnorm.ppf(0.5, scale=0.5), rel=0.04)
+    for name, level in (("median", 0.5), ("lower", 0.025), ("upper", 0.975)):
+        assert step[f"prior_{name}"] == pytest.approx(gamma.ppf(level, 4, scale=0.125), rel=0.04)
     assert step["posterior_median"] == pytest.approx(0.3)
+    trend = one(found, estimand="hazard_ratio_per_doubling")
+    assert trend["prior_upper"] == pytest.approx(2 ** (0.3 * norm.ppf(0.975)), rel=0.02)
+    assert trend["posterior_median"] == pytest.approx(2**-0.5)
     tau = one(found, estimand="interaction_sd")
     assert tau["shrinkage"] == "half-normal"
     assert tau["prior_upper"] == pytest.approx(halfnorm.ppf(0.975, scale=0.25), rel=0.05)

@@ -55,7 +55,7 @@ def test_intervals_are_filled_up_with_empty_ones_of_no_length(monthly):
         )
     data = piecewise_data(filled, 0)["table"]
     assert data.shape == (8, 4) and np.isfinite(data).all()
-    assert np.abs(data[5:, 0]).max() < 1e-12  # the walk leaves the one interval's rate alone
+    assert np.abs(data[5:, 0]).max() < 1e-12  # trend and walk leave the one interval's rate alone
 
 
 def one_interval(table):

@@ -8,10 +8,16 @@ from scipy import stats
 from secondlook.data.table import survival_table
 from secondlook.models.piecewise import (
     EFFECT_STEP_SD,
+    EFFECT_STEP_SHAPE,
+    EFFECT_TREND_SD,
     LEVEL_SD,
     STEP_SD,
+    TREND_SD,
+    log_time,
     piecewise,
     piecewise_data,
+    walk_about_trend,
+    walk_basis,
 )
 from secondlook.models.priors import Prior
 
@@ -27,29 +33,62 @@ def table():
     )
 
 
-def testwalk_basis_is_a_centred_random_walk(table):
-    basis = piecewise_data(table, 0)["table"][5:].T
+def test_walk_basis_is_a_centred_random_walk(table):
     pooled = DEATHS[0, 0].sum(axis=0)
+    basis = walk_basis(table, pooled)
     assert pooled @ basis == pytest.approx(np.zeros(2), abs=1e-10)
     gaps = np.diff([3, 9, 21]) / 12  # years between interval middles
     steps = np.diff(basis, axis=0)
     assert steps @ steps.T == pytest.approx(np.diag(gaps))  # independent steps, variance by the gap
 
 
+def test_log_time_is_centred_at_the_deaths(table):
+    pooled = DEATHS[0, 0].sum(axis=0)
+    trend = log_time(table, pooled)
+    assert pooled @ trend == pytest.approx(0, abs=1e-12)
+    assert np.diff(trend) == pytest.approx(np.log([9 / 3, 21 / 9]))
+
+
+def even(edges, deaths=10.0):
+    """A table with equally many deaths in all intervals."""
+    cells = np.full((1, 1, 2, len(edges) - 1), deaths)
+    return survival_table(
+        cells, 40 * cells, cells, [[[99, 99]]], edges, trial="t", source="published", time_unit="months"
+    )
+
+
+def test_the_walk_about_the_trend_is_what_a_regression_on_log_time_leaves_of_a_walk():
+    made, weights = even([0, 3, 6, 18, 40, 60]), 1000 * np.array([30.0, 8.0, 50.0, 21.0, 4.0])
+    root = np.sqrt(weights)
+    trend, whole, about = log_time(made, weights), walk_basis(made, weights), walk_about_trend(made, weights)
+    assert about.shape == (5, 3)
+    projector = np.eye(5) - np.outer(root * trend, root * trend) / (weights @ trend**2)
+    left = projector @ (root[:, None] * whole)
+    scaled = root[:, None] * about
+    np.testing.assert_allclose(scaled @ scaled.T, left @ left.T, rtol=1e-5, atol=1e-2)
+    np.testing.assert_allclose(weights @ about, 0, atol=1e-8)
+    for intervals in (1, 2):
+        assert walk_about_trend(even(range(intervals + 1)), np.ones(intervals)).shape == (intervals, 0)
+
+
 def hand_written(table, prior, point, proportional):
     """Return the log density of a point, constants of the likelihood left out as in the model."""
     deaths, exposure = DEATHS[0, 0], EXPOSURE[0, 0]
-    basis = piecewise_data(table, 0)["table"][5:].T
+    pooled = deaths.sum(axis=0)
+    trend, basis = log_time(table, pooled), walk_about_trend(table, pooled)
     alpha = np.log(deaths.sum() / exposure.sum()) + LEVEL_SD * point["alpha_level"]
+    alpha = alpha + TREND_SD * point["alpha_unit_trend"] * trend
     alpha = alpha + STEP_SD * np.exp(point["alpha_unit_sd_log__"]) * (basis @ point["alpha_steps"])
     log_ratio = point["beta"] * np.ones(3)
     density = stats.norm.logpdf(point["alpha_level"]) + prior.log_density(point["beta"])
-    for name in ("alpha", "omega"):
+    unit = stats.gamma(EFFECT_STEP_SHAPE, scale=1 / EFFECT_STEP_SHAPE)
+    for name, of_unit_sd in (("alpha", stats.halfnorm()), ("omega", unit)):
         log_sd = point[f"{name}_unit_sd_log__"]
-        density += stats.halfnorm.logpdf(np.exp(log_sd)) + log_sd
-        density += stats.norm.logpdf(point[f"{name}_steps"]).sum()
+        density += of_unit_sd.logpdf(np.exp(log_sd)) + log_sd
+        density += stats.norm.logpdf(point[f"{name}_steps"]).sum() + stats.norm.logpdf(point[f"{name}_unit_trend"])
     if not proportional:
         log_ratio = log_ratio + EFFECT_STEP_SD * np.exp(point["omega_unit_sd_log__"]) * (basis @ point["omega_steps"])
+        log_ratio = log_ratio + EFFECT_TREND_SD * point["omega_unit_trend"] * trend
     eta = np.stack([alpha, alpha + log_ratio])
     return density + (deaths * eta - exposure * np.exp(eta)).sum()
 
@@ -64,40 +103,53 @@ def test_log_density(table, proportional):
         assert log_density(point) == pytest.approx(hand_written(table, MIXTURE, point, proportional), rel=1e-9)
 
 
-def test_walks_are_centred_at_the_deaths_and_step_with_the_root_of_the_gap(table):
+def test_what_changes_over_time_is_centred_at_the_deaths_and_has_its_priors(table):
     """Prior draws: the prior on beta is one on the average log hazard ratio, whatever the grid."""
     model = piecewise(table, MIXTURE, proportional=False)
-    names = ("omega", "omega_step_sd", "alpha", "alpha_level")
-    omega, scale, alpha, level = pm.draw([model[name] for name in names], draws=8000, random_seed=2)
+    names = ("omega", "omega_step_sd", "omega_trend", "alpha", "alpha_level", "alpha_trend")
+    draws = pm.draw([model[name] for name in names], draws=8000, random_seed=2)
+    omega, scale, slope, alpha, level, alpha_slope = draws
     pooled = DEATHS[0, 0].sum(axis=0)
     np.testing.assert_allclose(omega @ pooled, 0, atol=1e-9)
     crude = np.log(DEATHS.sum() / EXPOSURE.sum())
     np.testing.assert_allclose(alpha @ pooled / pooled.sum(), crude + LEVEL_SD * level, rtol=1e-9, atol=1e-9)
-    standardised = np.diff(omega, axis=1) / scale[:, None]
-    np.testing.assert_allclose(standardised.var(axis=0), [0.5, 1.0], rtol=0.06)  # gaps in years
-    assert scale.mean() == pytest.approx(EFFECT_STEP_SD * np.sqrt(2 / np.pi), rel=0.03)
+    trend, basis = log_time(table, pooled), walk_about_trend(table, pooled)
+    for values, slopes, sd in ((omega, slope, EFFECT_TREND_SD), (alpha, alpha_slope, TREND_SD)):
+        np.testing.assert_allclose(values @ (pooled * trend) / (pooled @ trend**2), slopes, atol=1e-3)
+        assert slopes.std() == pytest.approx(sd, rel=0.03)
+    about = (omega - slope[:, None] * trend) / scale[:, None]
+    np.testing.assert_allclose(about.var(axis=0), (basis**2).sum(axis=1), rtol=0.06)
+    assert (scale.mean(), scale.std()) == pytest.approx((EFFECT_STEP_SD, EFFECT_STEP_SD / 2), rel=0.03)
 
 
 def test_the_grid_does_not_change_the_prior():
-    """Total variance of the baseline walk between the first and last middle is the time between them."""
+    """Total variance of a walk between the first and last middle is the time between them, of a trend its log."""
     for edges in ([0, 24, 48, 72], [0, 12, 24, 36, 48, 60, 72]):
-        count = len(edges) - 1
-        deaths = np.full((1, 1, 2, count), 10.0)
-        made = survival_table(
-            deaths, 40 * deaths, deaths, [[[99, 99]]], edges, trial="t", source="published", time_unit="months"
-        )
-        basis = piecewise_data(made, 0)["table"][5:].T
+        made, first = even(edges), np.diff(edges)[0]
+        weights = np.full(len(edges) - 1, 20.0)
+        basis, trend = walk_basis(made, weights), log_time(made, weights)
         walk = basis[-1] - basis[0]
-        assert walk @ walk == pytest.approx((72 - np.diff(edges)[0]) / 12)
+        assert walk @ walk == pytest.approx((72 - first) / 12)
+        assert trend[-1] - trend[0] == pytest.approx(np.log((144 - first) / first))
+
+
+@pytest.mark.parametrize(("early", "late"), [(3, 63), (9, 63), (33, 63)])
+def test_the_grid_hardly_changes_the_prior_of_a_change_in_the_log_hazard_ratio(early, late):
+    """Its SD between two times, intervals of six and of two months, deaths spread evenly over them."""
+    sds = []
+    for edges in (np.arange(0, 73, 6.0), np.arange(0, 73, 2.0)):
+        made, weights = even(edges), np.ones(len(edges) - 1)
+        first, last = (int(np.searchsorted(edges, time)) - 1 for time in (early, late))
+        basis, trend = walk_about_trend(made, weights), log_time(made, weights)
+        square = EFFECT_STEP_SD**2 * (1 + 1 / EFFECT_STEP_SHAPE)  # mean of the gamma variable's square
+        variance = square * ((basis[last] - basis[first]) ** 2).sum()
+        sds.append(np.sqrt(variance + (EFFECT_TREND_SD * (trend[last] - trend[first])) ** 2))
+    assert sds[0] == pytest.approx(sds[1], rel=0.07)
 
 
 def test_an_interval_without_deaths_keeps_the_basis_whole():
-    deaths = np.array([[[[9.0, 0.0, 4.0], [5.0, 0.0, 6.0]]]])
-    made = survival_table(
-        deaths, EXPOSURE, deaths, [[[99, 99]]], [0, 6, 12, 30], trial="t", source="published", time_unit="months"
-    )
-    basis = piecewise_data(made, 0)["table"][5:].T
-    steps = np.diff(basis, axis=0)
+    deaths = np.array([9.0, 0.0, 4.0]) + np.array([5.0, 0.0, 6.0])
+    steps = np.diff(walk_basis(even([0, 6, 12, 30]), deaths), axis=0)
     assert steps @ steps.T == pytest.approx(np.diag([0.5, 1.0]))
 
 

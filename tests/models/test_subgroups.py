@@ -18,7 +18,7 @@ from secondlook.inference.options import Options
 from secondlook.inference.sampling import sample
 from secondlook.models.priors import Prior
 from secondlook.models.shrinkage import SHRINKAGES, ShrinkageForm
-from secondlook.models.subgroups import log_time, one_factor, several_factors, subgroup_data, subgroups
+from secondlook.models.subgroups import one_factor, several_factors, subgroup_data, subgroups
 
 WEAK = Prior("weak", (0.0,), (1.0,))
 EDGES = np.array([0.0, 12.0, 24.0, 48.0])
@@ -142,13 +142,6 @@ def test_shrunken_effects_lie_between_raw_and_pooled(draws):
     assert spread["pooled"] == pytest.approx(0, abs=1e-9)
     for name in ("half-normal", "half-student-t", "horseshoe"):
         assert 0.02 < spread[name] < 0.8 * spread["none"]
-
-
-def test_log_time_is_centred_at_the_deaths():
-    deaths = np.array([5.0, 3.0, 2.0])
-    covariate = log_time(LARGE, deaths)
-    assert deaths @ covariate == pytest.approx(0, abs=1e-12)
-    np.testing.assert_allclose(np.diff(covariate), np.diff(np.log([6.0, 18.0, 36.0])))
 
 
 def test_unknown_forms_are_refused():
