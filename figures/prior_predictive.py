@@ -132,7 +132,9 @@ def _scale_of_change(axes: list[Axes], panels: list[str], rows: pd.DataFrame) ->
             lines += [what, ", ".join(f"{side} {_with_interval(row, side)}" for side in ("prior", "posterior"))]
     if "hazard_ratio" in panels and lines:
         place = axes[panels.index("hazard_ratio")]
-        place.text(0.03, 0.03, "\n".join(lines), transform=place.transAxes, fontsize=6.5)
+        ratios = rows.loc[rows["estimand"].eq("hazard_ratio") & rows["time"].notna(), "posterior_median"]
+        height, side = (0.97, "top") if ratios.median() < 1 else (0.03, "bottom")  # away from the posterior
+        place.text(0.03, height, "\n".join(lines), va=side, transform=place.transAxes, fontsize=6.5)
 
 
 def _with_interval(row: pd.Series, side: str) -> str:
