@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import gammaln
 
 from .path import Array, Counts, Path
@@ -190,6 +191,6 @@ class Chain:
 
 def _shifted(values: Array, shifts: Counts) -> Array:
     """Return ``values[x + shift]`` for each shift, 0 beyond the ends, shape ``(shifts, W)``."""
-    places = np.arange(values.size) + shifts[:, None]
-    inside = (places >= 0) & (places < values.size)
-    return np.where(inside, values[np.where(inside, places, 0)], 0.0)
+    reach = min(int(np.abs(shifts).max()), values.size)
+    windows = sliding_window_view(np.pad(values, reach), values.size)
+    return windows[np.clip(shifts, -reach, reach) + reach]

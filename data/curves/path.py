@@ -142,16 +142,20 @@ class Path:
 
     @cached_property
     def at_risk(self) -> Array:
-        """Patients at risk at each bound, shape ``(G + 1,)``."""
-        gone = np.concatenate([[0.0], np.cumsum(self.deaths + self.censored)])
+        """Patients at risk at each bound, shape ``(G + 1,)``: the risk table's own at its times."""
+        leaving = self.deaths + self.censored
+        total = np.bincount(self.interval, leaving, self.known.room.size)
+        share = np.minimum(1.0, self.known.room / np.maximum(total, 1e-12))
+        gone = np.concatenate([[0.0], np.cumsum(leaving * share[self.interval])])
         return np.asarray(np.maximum(self.known.patients - gone, FEWEST))
 
     @cached_property
     def survival(self) -> Array:
         """Kaplan-Meier estimate at each bound, shape ``(G + 1,)``."""
-        fall = np.maximum(-np.diff(np.log(self.at_risk)), 0.0)
-        leaving = np.maximum(self.deaths + self.censored, 1e-12)
-        return np.exp(-np.concatenate([[0.0], np.cumsum(self.deaths / leaving * fall)]))
+        before = self.at_risk[:-1]
+        fall = np.maximum(before - self.at_risk[1:], 1e-9 * before)
+        losses = self.deaths * -np.log1p(-fall / before) / fall
+        return np.exp(-np.concatenate([[0.0], np.cumsum(losses)]))
 
     @cached_property
     def reached(self) -> Array:

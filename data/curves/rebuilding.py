@@ -14,9 +14,11 @@ FIRST_SIGMA = 0.006
 ROUNDS = 6
 TAILS = {0.0: 0.2, 0.5: 0.2, 1.0: 0.4, 2.0: 0.2}  # powers and their prior probabilities
 STARTS = (0.0, 0.5)  # where there is no risk table at all
-TIMING_PROBE, MOST_TIMING, TIMED_ROUNDS = 0.3, 1.2, 3  # of the log of the timing of the censored
+PATIENTS_BEFORE, LEAST_SHARE = 10, 0.02  # what the interval before the last counts for
+TIMING_SD, MOST_SDS = 0.25, 3.0  # of the log of the timing of the censored
+TAIL_TIMING = 2.5  # by how much more the last interval's may change
 LEAST_PROBABILITY = 0.02  # of a way of censoring that draws take
-EVENTS_SD = 0.01  # of the deaths that a chain expects, as a share; at least one death
+DEATHS_SD = 0.01  # of the deaths that a chain expects, as a share; at least one death
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def fit_arm(known: ArmCurve) -> ArmFit:
         Curve, risk table and deaths.
     """
     first = first_path(known)
-    tails = _tails(known)
+    tails = _tails(first)
     fitted = [_fitted(Chain(replace(first, tail=tail), FIRST_SIGMA)) for tail in tails]
     scores = np.array([score for _, score in fitted]) + np.log(list(tails.values()))
     order = np.argsort(-scores, kind="stable")
@@ -93,28 +95,34 @@ def _fitted(chain: Chain) -> tuple[Chain, float]:
     events, found = chain.path.known.events, float(chain.deaths.sum())
     if events is None:
         return chain, chain.log_likelihood
-    return chain, chain.log_likelihood - ((events - found) / max(EVENTS_SD * found, 1.0)) ** 2 / 2
+    return chain, chain.log_likelihood - ((events - found) / _deaths_sd(found)) ** 2 / 2
+
+
+def _deaths_sd(found: float) -> float:
+    return max(DEATHS_SD * found, 1.0)
 
 
 def _timed(chain: Chain) -> Chain:
-    """Return a chain whose censored leave their intervals when the known number of deaths says (secant steps)."""
-    events = chain.path.known.events
-    if events is None or chain.path.known.risk_times.size == 1:
+    """Return a chain whose censored leave when the known number of deaths makes most probable.
+
+    The same curve takes more deaths if the censored leave later, nearly in proportion to the log ``t`` of the timing:
+    with ``t ~ N(0, s^2)`` and ``events ~ N(found + slope t, sd^2)`` it is most probable at
+    ``slope s^2 (events - found) / (slope^2 s^2 + sd^2)``.
+    """
+    events, found = chain.path.known.events, float(chain.deaths.sum())
+    if events is None:
         return chain
-    before, found = chain, float(chain.deaths.sum())
-    timing = TIMING_PROBE if events > found else -TIMING_PROBE
-    for _ in range(TIMED_ROUNDS):
-        if abs(events - found) < 0.3:
-            break
-        chain = _settled(Chain(replace(before.path, timing=float(np.exp(timing))), before.sigma))
-        slope = (float(chain.deaths.sum()) - found) / (timing - np.log(before.path.timing))
-        before, found = chain, float(chain.deaths.sum())
-        if slope <= 0:
-            break
-        timing = float(np.clip(timing + (events - found) / slope, -MOST_TIMING, MOST_TIMING))
-        if timing == np.log(chain.path.timing):
-            break
-    return before
+    probe = TIMING_SD if events > found else -TIMING_SD
+    other = _later(chain, chain, probe)
+    slope = (float(other.deaths.sum()) - found) / probe
+    timing = slope * (events - found) / (slope**2 + (_deaths_sd(found) / TIMING_SD) ** 2)
+    return _later(chain, other, float(np.clip(timing, -MOST_SDS * TIMING_SD, MOST_SDS * TIMING_SD)))
+
+
+def _later(chain: Chain, near: Chain, timing: float) -> Chain:
+    """Return a chain whose censored leave later, in each interval and after the last; settled from one near it."""
+    tail = replace(chain.path.tail, power=chain.path.tail.power * float(np.exp(-TAIL_TIMING * timing)))
+    return _settled(Chain(replace(near.path, tail=tail, timing=float(np.exp(timing))), near.sigma))
 
 
 def _settled(chain: Chain, rounds: int = 2) -> Chain:
@@ -124,35 +132,37 @@ def _settled(chain: Chain, rounds: int = 2) -> Chain:
     return chain
 
 
-def _tails(known: ArmCurve) -> dict[Tail, float]:
-    """Return ways of censoring after the last number at risk, with their prior probabilities."""
-    if known.risk_times.size > 1:
-        return (
-            {Tail(power): prior for power, prior in TAILS.items()}
-            if known.edges[-1] > known.edges[-2]
-            else {Tail(0.0): 1.0}
-        )
-    if known.events is None:
-        return {Tail(0.0): 1.0}  # nothing tells about censoring
-    return {Tail(power, start): prior for power, prior in TAILS.items() for start in STARTS if power or not start}
+def _tails(first: Path) -> dict[Tail, float]:
+    """Return ways of censoring after the last number at risk, with their prior probabilities.
+
+    The interval before it tells: if a power holds there already, ``1 - (l / (l + w))^power`` of its patients are
+    censored, with ``w`` its width and ``l`` the time that is left. It counts as so many patients, not as all of them,
+    since censoring may begin in between.
+    """
+    known = first.known
+    if known.risk_times.size == 1:
+        if known.events is None:
+            return {Tail(0.0): 1.0}  # nothing tells about censoring
+        return {Tail(power, start): prior for power, prior in TAILS.items() for start in STARTS if power or not start}
+    before, last, end = known.edges[-3:]
+    if end <= last:
+        return {Tail(0.0): 1.0}
+    deaths = float(first.deaths[first.interval == known.risk_times.size - 2].sum())
+    found = max(known.room[-2] - deaths, 0.0) / max(known.at_risk[-2] - deaths / 2, 1.0)
+    tails = {}
+    for power, prior in TAILS.items():
+        share = float(np.clip(1 - ((end - last) / (end - before)) ** power, LEAST_SHARE, 1 - LEAST_SHARE))
+        tails[Tail(power)] = prior * (share**found * (1 - share) ** (1 - found)) ** PATIENTS_BEFORE
+    return tails
 
 
 def _honoured(deaths: Array, path: Path) -> Array:
-    """Return deaths that add up to the known number.
-
-    The risk table pins down all intervals but the last: there the deaths are made more or fewer, as long as it has
-    patients for them; else everywhere alike.
-    """
-    known = path.known
-    if known.events is None:
+    """Return deaths that add up to the known number, in proportion; where there are none, as expected."""
+    events = path.known.events
+    if events is None:
         return deaths
-    tail = path.interval == known.risk_times.size - 1
-    wanted = known.events - deaths[~tail].sum()
-    shares = np.where(tail, deaths + path.expected, 0.0)
-    if shares.sum() > 0 and 0 <= wanted <= known.room[-1]:
-        return np.where(tail, shares / shares.sum() * wanted, deaths)
-    shares = deaths + path.expected
-    return np.asarray(shares / shares.sum() * known.events)
+    shares = deaths + 1e-3 * path.expected
+    return np.asarray(shares / shares.sum() * events)
 
 
 # --- whole patients -----------------------------------------------------------------------------------------------
@@ -196,8 +206,11 @@ def _death_times(bounds: Array, reached: Counts, number: int, rng: np.random.Gen
     elif cells.size < number:
         even = np.linspace(0, bounds.size - 1, number - cells.size, endpoint=False).astype(int)
         cells = np.sort(np.append(cells, even))
-    width = np.diff(bounds)[cells]
-    return np.sort(bounds[cells] + width * (0.5 if rng is None else rng.uniform(size=cells.size)))
+    if rng is None:  # evenly within a cell: ties would be deaths at one time
+        share = (np.arange(cells.size) - np.searchsorted(cells, cells) + 0.5) / np.bincount(cells)[cells]
+    else:
+        share = rng.uniform(size=cells.size)
+    return np.sort(bounds[cells] + np.diff(bounds)[cells] * share)
 
 
 def _censoring_times(path: Path, k: int, number: int, rng: np.random.Generator | None) -> Array:

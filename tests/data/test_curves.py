@@ -1,5 +1,6 @@
 """Digitised curves: what files may look like, whole patients behind noisy points, and the round trip."""
 
+import importlib
 import importlib.util
 import sys
 from dataclasses import replace
@@ -25,6 +26,7 @@ LOG_RATIO, DEATHS, MEDIANS = 0.014, 0.015, 0.02
 
 @pytest.fixture(scope="module")
 def study():
+    sys.path.append(str(BENCHMARKS))  # as Python does for a script
     spec = importlib.util.spec_from_file_location("curves_study", BENCHMARKS / "curves.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -194,6 +196,60 @@ def test_known_deaths_are_met(study, trial):
     assert kaplan_meier(found, died, 24.0)[0] == pytest.approx(kaplan_meier(time, event, 24.0)[0], abs=0.02)
 
 
+@pytest.fixture(scope="module")
+def steady(study):
+    """A curve of 400 patients whose follow-up ends at any time between 24 and 60 months, and their times."""
+    rng = np.random.default_rng(4)
+    death, closing = rng.exponential(50, 400), rng.uniform(24, 60, 400)
+    time = np.minimum(death, closing)
+    return arm_curve(study, time, death < closing, [0, 12, 24, 36, 48], jitter=0.005), time, death < closing
+
+
+def test_censoring_goes_on_after_the_last_number_at_risk(steady):
+    known, time, event = steady
+    found, died = fit_arm(known).patients()
+    assert (found >= 54).sum() == pytest.approx((time >= 54).sum(), abs=8)
+    assert died.sum() == pytest.approx(event.sum(), abs=4)
+
+
+def test_numbers_at_risk_are_right_by_construction(study, steady):
+    time = np.sort(np.random.default_rng(1).exponential(20, 90))
+    everyone = arm_curve(study, time, np.ones(90, dtype=bool), [0, 10, 20, 40], jitter=0.005)
+    for known in (everyone, steady[0]):
+        path = fit_arm(known).chains[0].path
+        at_risk = path.at_risk[np.searchsorted(path.bounds, known.risk_times)]
+        if known is everyone:  # all that the table loses are deaths
+            np.testing.assert_array_less(at_risk - known.at_risk, 2)
+        np.testing.assert_array_less(known.at_risk - 1e-6, at_risk)
+
+
+def test_known_deaths_tell_when_the_censored_left(steady):
+    """The same curve takes more deaths where more patients are at risk."""
+    known = steady[0]
+    alone = fit_arm(known).chains[0]
+    more, fewer = (fit_arm(replace(known, events=round(alone.deaths.sum()) + by)).chains[0] for by in (6, -6))
+    assert fewer.path.timing < 1 < more.path.timing
+    assert fewer.path.at_risk.sum() < alone.path.at_risk.sum() < more.path.at_risk.sum()
+    assert fewer.deaths.sum() < alone.deaths.sum() < more.deaths.sum()
+
+
+def test_no_two_deaths_at_one_time(steady):
+    found, died = fit_arm(steady[0]).patients()
+    assert np.unique(found[died]).size == died.sum()
+
+
+def test_the_usual_way_that_the_benchmark_compares_with(study, steady):
+    guyot = importlib.import_module("guyot").guyot
+    time = np.sort(np.random.default_rng(1).exponential(20, 40))
+    found, died = guyot(arm_curve(study, time, np.ones(40, dtype=bool), [0, 20]))
+    assert died.all()
+    np.testing.assert_allclose(np.sort(found), time, atol=1.5 * time[-1] / 120)
+    known = steady[0]
+    found, _ = guyot(known)
+    assert found.size == known.patients
+    np.testing.assert_allclose([(found >= at).sum() for at in known.risk_times[1:]], known.at_risk[1:], atol=6)
+
+
 def test_a_risk_table_longer_than_the_curve(study):
     time = np.concatenate([np.linspace(1, 20, 30), np.full(30, 40.0)])
     event = np.arange(60) < 30
@@ -219,7 +275,7 @@ def test_a_risk_table_longer_than_the_curve(study):
 def test_small_study(study):
     """One trial of the benchmark; that prints how far all of them are off."""
     for trial in (study.simulated(20, 1265, 1),):
-        made = study.rebuilt(trial, 1, 20, ways={"risk table": False})["risk table"]
+        (made,) = study.rebuilt(trial, 1, 20, ways=["risk table"])["risk table"]
         log_ratio = [cox_fit(np.maximum(one.time, 1e-6), one.event, one.treatment)[0] for one in (trial, made)]
         assert abs(log_ratio[0] - log_ratio[1]) < LOG_RATIO
         assert made.event.sum() == pytest.approx(trial.event.sum(), rel=DEATHS)
