@@ -191,6 +191,7 @@ class Chain:
 
 def _shifted(values: Array, shifts: Counts) -> Array:
     """Return ``values[x + shift]`` for each shift, 0 beyond the ends, shape ``(shifts, W)``."""
-    reach = min(int(np.abs(shifts).max()), values.size)
-    windows = sliding_window_view(np.pad(values, reach), values.size)
-    return windows[np.clip(shifts, -reach, reach) + reach]
+    width = values.size
+    padded = np.zeros(3 * width)
+    padded[width : 2 * width] = values
+    return sliding_window_view(padded, width)[np.clip(shifts, -width, width) + width]

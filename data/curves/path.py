@@ -4,7 +4,7 @@ Between two numbers at risk, ``R`` falls by deaths ``d`` and censored ``c``; tak
 estimate fall by ``S'/S = (R'/R)^(d/(d + c))``, which is the Kaplan-Meier product where nobody is censored. Within an
 interval of the risk table ``c`` is what the deaths leave of its fall, spread evenly unless the known number of deaths
 speaks against that: the same curve takes more deaths where more patients are at risk. After the last number at risk
-the censored follow a rate, and who is left at the end is censored there.
+follow-up ends as a power of the time that is left, and who is left at the end is censored there.
 """
 
 from __future__ import annotations
