@@ -17,7 +17,7 @@ from ..data import InputError, Record
 from ..data.cohort import MONTHS
 from ..data.reconstruction import Reconstruction, reconstruct
 from ..data.table import edges, interval_edges, pooled, regroup
-from ..models.shrinkage import SETTINGS, ShrinkageForm
+from ..models.shrinkage import ShrinkageForm
 from .fitting import MOST_K_HAT, Data, Result
 from .options import Options
 from .overall import QUICK_IMPUTATIONS, afresh
@@ -216,10 +216,10 @@ def _tau_afresh(
 
 def _tau_values(result: Result, form: ShrinkageForm, options: Options, imputation: int) -> Array:
     """Return draws of the reported quantities, shape ``(quantity, chain, draw)``, under another prior on ``tau``."""
+    from ..models.subgroups import with_tau_scale
+
     task, data = result.task, result.task.data(imputation)
-    effects = data["effects"].copy()
-    effects[-1, :SETTINGS] = form.settings()
-    changed = {**data, "effects": effects, "prior": result.fit.prior.padded()}
+    changed = {**with_tau_scale(data, form.tau_scale), "prior": result.fit.prior.padded()}
     quick = replace(options, draws=min(options.draws, TAU_DRAWS), chains=min(options.chains, TAU_CHAINS))
     posterior, _ = sample(result.compiled, changed, quick, imputation, FIRST)
     posterior = posterior.drop_vars(task.absent).assign_coords(imputation=imputation)

@@ -125,24 +125,6 @@ def log_time(table: xr.Dataset, deaths: NDArray[np.float64]) -> NDArray[np.float
     return np.asarray(middle - deaths @ middle / deaths.sum())
 
 
-def walk_basis(table: xr.Dataset, deaths: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a walk's basis: unit steps per square root of a year, centred at the deaths, rotated.
-
-    Parameters
-    ----------
-    table
-        Survival table of J intervals.
-    deaths
-        Weights, shape ``(J,)``.
-
-    Returns
-    -------
-    array
-        Shape ``(J, J - 1)``.
-    """
-    return _rotated(_walk(table, deaths), deaths)
-
-
 def walk_about_trend(table: xr.Dataset, deaths: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the basis of a walk that has no trend in log time, least squares weighted by the deaths.
 
@@ -185,6 +167,12 @@ def overall_prior(prior: Prior, name: str = "beta", dims: str | None = None) -> 
     """Return the node of the overall log hazard ratio: a normal mixture whose parameters are data (``prior``)."""
     data = pm.Data("prior", prior.padded())
     return pm.NormalMixture(name, w=data[0], mu=data[1], sigma=data[2], dims=dims)
+
+
+def overall_density(prior: Prior, value: Any) -> Any:
+    """Return the log density of an overall log hazard ratio that is no node of its own; see `overall_prior`."""
+    data = pm.Data("prior", prior.padded())
+    return pm.logp(pm.NormalMixture.dist(w=data[0], mu=data[1], sigma=data[2]), value)
 
 
 def _over_time(name: str, trend: Any, walk: Any, trend_sd: Any, step_sd: Any) -> Any:

@@ -9,7 +9,6 @@ from ..data.errors import input_error
 TAU_SCALE = 0.25  # of the prior on the SD of log hazard ratios between subgroups
 UNSHRUNKEN_SD = 5.0
 SHRINKAGES = ("half-normal", "half-student-t", "horseshoe", "none", "pooled")
-SETTINGS = 4  # numbers that tell the forms apart
 
 
 @dataclass(frozen=True)

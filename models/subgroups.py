@@ -5,9 +5,9 @@ Stratum c, arm a in {0, 1}, interval j, deaths d and exposure e:
     d[c,a,j] ~ Poisson(e[c,a,j] exp(eta[c,a,j])),
     eta[c,a,j] = alpha[j] + gamma[c] + kappa[c] u[j] + a (beta + delta[c])
 
-``alpha`` is the walk of `piecewise`; ``gamma`` and ``kappa`` are the strata's prognosis and its slope over centred
-log time ``u``, both summing to zero weighted by patients. ``delta`` are the strata's treatment effects beside
-``beta``, which has the named prior. Forms of shrinkage, with ``z`` standard normal:
+``alpha`` is that of `piecewise`, a trend and a walk about it; ``gamma`` and ``kappa`` are the strata's prognosis and
+its slope over centred log time ``u``, both summing to zero weighted by patients. ``delta`` are the strata's treatment
+effects beside ``beta``, which has the named prior. Forms of shrinkage, with ``z`` standard normal:
 
 =================  ==========================================================================================
 ``half-normal``    ``delta = tau z``, ``tau`` half-normal of scale ``tau_scale``
@@ -24,11 +24,12 @@ its levels: prognosis and slope of each level unshrunk, effects of all levels of
 ``tau`` of the factor's own, or by one horseshoe across all factors.
 
 All forms and divisions of one size, and partitions filled up to one number of strata, are one graph: what differs is
-data. As ``eta`` is linear in the unknowns of the control arm, ``y``, the deaths matter only by their sufficient
-statistics: with ``X`` the design, ``sum d eta = (d' X) y``, and ``d' X`` is one more row of it. Geometry: everything
-is non-centred, and ``tau`` may have either sign, as only its size matters: no wall at 0. ``lambda`` is half-t of 3
-degrees of freedom instead of half-Cauchy, whose tails made the sampler diverge now and then; the slab hides the
-difference.
+data. Given the scales, which are the SD of the walk's steps and ``tau``, everything is linear in the unknowns: in
+those that have a scale (the walk's steps, the effects), and in the free ones (level, trend, ``gamma``, ``kappa`` and
+``beta``). So the deaths matter only by the sum of ``d eta``, one more linear function. The unknowns are sampled in
+the coordinates of `geometry`, where the posterior is nearly standard normal however many patients there are; only the
+horseshoe's effects, each with a scale of its own, are plainly non-centred. ``lambda`` is half-t of 3 degrees of
+freedom instead of half-Cauchy, whose tails made the sampler diverge now and then; the slab hides the difference.
 
 Sources: Gelman 2006, Bayesian Anal 1:515 (half-t scales); Piironen and Vehtari 2017, Electron J Stat 11:5018
 (regularised horseshoe); Jones et al. 2011, Clin Trials 8:129 (shrunken subgroup effects).
@@ -36,7 +37,7 @@ Sources: Gelman 2006, Bayesian Anal 1:515 (half-t scales); Piironen and Vehtari 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,14 +48,19 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.linalg import helmert
 
-from .piecewise import LEVEL_SD, STEP_SD, log_time, overall_prior, walk_basis
+from .geometry import Geometry, geometry
+from .piecewise import LEVEL_SD, STEP_SD, TREND_SD, log_time, overall_density, walk_about_trend
 from .priors import Prior
-from .shrinkage import SETTINGS, ShrinkageForm
+from .shrinkage import UNSHRUNKEN_SD, ShrinkageForm
 
 STRATUM_SD = 1.0  # of a stratum's log rate about the trial's
 SLOPE_SD = 0.3  # of its change per unit of log time
 DEGREES_OF_FREEDOM = 3.0
 SLAB = 0.5  # the most that the horseshoe lets a log hazard ratio differ, as an SD
+TYPICAL_STEP_SD = 0.4  # of the walk, where the mode is looked for
+TYPICAL_BETA = 10.0  # the same of the overall log hazard ratio: the data alone
+FREE = 3  # unknowns beside those of the strata's prognosis: the baseline's level and trend, ``beta``
+DATA = ("exposure", "linear", "reported", "scaled")
 
 Array = NDArray[np.float64]
 
@@ -153,46 +159,53 @@ def subgroups(
     data = subgroup_data(table, 0, form, strata=strata, division=made)
     (number, deviations), (scales, effects) = made.prognosis.shape, made.scales.shape
     intervals = data["exposure"].shape[1]
-    sizes = {"stratum": number, "interval": intervals, "step": intervals - 1, "deviation": deviations}
-    coords = {name: np.arange(size) for name, size in {**sizes, "effect": effects, "scale": scales}.items()}
-    with pm.Model(coords=coords) as model:
-        design, exposure = (pm.Data(name, data[name]) for name in ("design", "exposure"))
-        parts = pm.Data("effects", data["effects"])
-        control = _control(design, parts[-1, SETTINGS], number, intervals)
-        treatment = _effects(parts, overall_prior(prior), number, effects, scales)
-        rate = pt.exp(control[:-1]).reshape((number, intervals))
-        at_risk = exposure[:number] + pt.exp(treatment[:-1])[:, None] * exposure[number:]
-        pm.Potential("likelihood", control[-1] + treatment[-1] - (rate * at_risk).sum())
+    sizes = {"stratum": number, "interval": intervals, "deviation": deviations, "effect": effects, "scale": scales}
+    scaled, free = data["scaled"].shape[1], FREE + 2 * deviations
+    with pm.Model(coords={name: np.arange(size) for name, size in sizes.items()}) as model:
+        exposure, linear, reported, of_scaled = (pm.Data(name, data[name]) for name in DATA)
+        theta = _scaled(of_scaled, scales, effects, scaled)
+        unknown = pm.Flat("free_deviation", shape=free)
+        rows = _linear(linear, unknown, theta)
+        control = pt.exp(rows[: number * intervals]).reshape((number, intervals))
+        treatment, own, beta, total = pt.split(rows[number * intervals :], [number, free - 1, 1, 1], n_splits=4)
+        at_risk = exposure[:number] + pt.exp(treatment)[:, None] * exposure[number:]
+        pm.Potential("free_prior", -(own**2).sum() / 2)
+        pm.Potential("overall_prior", overall_density(prior, beta[0]))
+        pm.Potential("likelihood", total[0] - (control * at_risk).sum())
+        pm.Deterministic("beta", beta[0])
+        _report(_linear(reported, unknown, theta), intervals, number)
     return model
 
 
-def _control(design: Any, log_rate: Any, strata: int, intervals: int) -> Any:
-    """Return the control arm's ``eta`` relative to the crude log rate, and behind it its sum over all deaths."""
-    step_sd = pm.Deterministic("alpha_step_sd", STEP_SD * pm.HalfNormal("alpha_unit_sd", 1.0))
-    walk = pt.concatenate(
-        [pm.Normal("alpha_level", shape=1), step_sd / STEP_SD * pm.Normal("alpha_steps", dims="step")]
-    )
-    gamma, kappa = (pm.Normal(f"{name}_deviation", dims="deviation") for name in ("gamma", "kappa"))
-    of_strata = design[: strata * intervals : intervals, intervals : intervals + gamma.shape[0]]
-    pm.Deterministic("alpha", log_rate + pt.dot(design[:intervals, :intervals], walk), dims="interval")
-    pm.Deterministic("gamma", pt.dot(of_strata, gamma), dims="stratum")
-    pm.Deterministic("kappa", SLOPE_SD / STRATUM_SD * pt.dot(of_strata, kappa), dims="stratum")
-    return pt.dot(design, pt.concatenate([walk, gamma, kappa]))
+def _linear(rows: Any, free: Any, theta: Any) -> Any:
+    """Return linear functions of the unknowns (`Geometry.rewritten`)."""
+    place = free.shape[0]
+    return pt.dot(rows[:, :place], free) + pt.dot(rows[:, place:-1], theta) + rows[:, -1]
 
 
-def _effects(parts: Any, beta: Any, strata: int, effects: int, scales: int) -> Any:
-    """Return the strata's log hazard ratios, and behind them their sum over the treatment arm's deaths."""
-    scale, fixed, is_t, own = (parts[-1, place] for place in range(SETTINGS))
-    mixing = pm.Gamma("tau_mixing_deviation", DEGREES_OF_FREEDOM / 2, DEGREES_OF_FREEDOM / 2, dims="scale")
-    signed = scale * pm.Normal("signed_tau", dims="scale") * mixing ** (-is_t / 2) + fixed
-    pm.Deterministic("tau", abs(signed[0]) if scales == 1 else abs(signed), dims=None if scales == 1 else "scale")
-    of_effects = pt.dot(signed, parts[-1 - scales : -1, 1 : 1 + effects])
+def _scaled(data: Any, scales: int, effects: int, scaled: int) -> Any:
+    """Return the unknowns that have a scale, walk's steps before effects, with their prior."""
+    scale, fixed, is_t = (data[place, : 1 + scales] for place in range(-3, 0))
+    mixing = pm.Gamma("mixing_deviation", DEGREES_OF_FREEDOM / 2, DEGREES_OF_FREEDOM / 2, shape=1 + scales)
+    sds = scale * pm.HalfNormal("scales_unit_sd", 1.0, shape=1 + scales) * mixing ** (-is_t / 2) + fixed
+    pm.Deterministic("alpha_step_sd", STEP_SD * sds[0])
+    pm.Deterministic("tau", sds[1] if scales == 1 else sds[1:], dims=None if scales == 1 else "scale")
+    of_each = pt.dot(sds, data[: 1 + scales])
     local = pm.HalfStudentT("local_deviation", DEGREES_OF_FREEDOM, 1.0, dims="effect")
-    regularised = SLAB * local / pt.sqrt(SLAB**2 + (of_effects * local) ** 2)
-    free = of_effects * pt.switch(own > 0, regularised, 1.0) * pm.Normal("delta_deviation", dims="effect")
-    delta = pt.dot(parts[: strata + 1, 1 : 1 + effects], free)
-    pm.Deterministic("delta", delta[:-1], dims="stratum")
-    return parts[: strata + 1, 0] * beta + delta
+    regularised = SLAB * local / pt.sqrt(SLAB**2 + (of_each[scaled - effects :] * local) ** 2)
+    of_each *= 1 + pt.dot(regularised - 1, data[1 + scales : -5])
+    information, score = data[-5], data[-4]
+    left = 1 / (1 + information * of_each**2)  # of the prior variance, when the data have spoken
+    z = left * score * of_each + pt.sqrt(left) * pm.Flat("scaled_deviation", shape=scaled)
+    pm.Potential("scaled_prior", (pt.log(left) - z**2).sum() / 2)
+    return of_each * z
+
+
+def _report(rows: Any, intervals: int, strata: int) -> None:
+    """Name the parameters, in the order of ``reported``."""
+    places = np.cumsum([0, intervals, strata, strata, strata])
+    for name, start, stop in zip(("alpha", "gamma", "kappa", "delta"), places, places[1:], strict=False):
+        pm.Deterministic(name, rows[start:stop], dims="interval" if name == "alpha" else "stratum")
 
 
 def subgroup_data(
@@ -217,38 +230,93 @@ def subgroup_data(
     Returns
     -------
     dict
-        ``design``, shape ``(C J + 1, J + 2 K)``: ``eta`` of the control arm by stratum and interval out of the walk's
-        level and steps and the deviations of ``gamma`` and ``kappa``; last its sum over all deaths. ``exposure``,
-        shape ``(2 C, J)``: by arm and stratum, times the trial's crude rate. ``effects``, shape
-        ``(C + 2 + F, max(M, 4) + 1)``: the log hazard ratio of a stratum out of ``beta`` and the effects, its sum
-        over the treatment arm's deaths, the scales, and in the last row the settings of the shrinkage and the crude
-        log rate.
+        ``exposure``, shape ``(2 C, J)``: by arm and stratum, times the trial's crude rate. ``linear``: linear
+        functions of the 3 + 2 K free unknowns, the J - 2 + M scaled ones and 1, namely the control arm's log rates
+        relative to the crude one by stratum and interval (C J rows), the strata's log hazard ratios (C), the free
+        unknowns (2 + 2 K, then ``beta``), and the sum of ``d eta``. ``reported``: the same of ``alpha``, ``gamma``,
+        ``kappa`` and ``delta``. ``scaled``: by scaled unknown, which of the 1 + F scales it has, its place among the
+        effects where those have local scales (M rows), information, score, and three rows of settings by scale.
     """
     chosen = table.isel(imputation=imputation).transpose("arm", "stratum", "interval")
     made = division or one_factor(_patients(table, imputation), form, strata)
     fill = ((0, 0), (0, len(made.prognosis) - table.sizes["stratum"]), (0, 0))
     deaths, exposure = (np.pad(chosen[name].to_numpy(), fill) for name in ("deaths", "exposure"))
     log_rate = float(np.log(deaths.sum() / exposure.sum()))
-    design = _design(table, deaths.sum(axis=(0, 1)), made.prognosis)
-    effects = np.column_stack([np.ones(len(made.effects)), made.effects])
-    last = np.array([[*form.settings(), log_rate]])
-    width = max(effects.shape[1], last.size)
-    scales = np.pad(made.scales, ((0, 0), (1, 0)))
-    rows = (effects, deaths[1].sum(axis=1) @ effects[None], scales, last)
+    exposure = np.exp(log_rate) * exposure
+    rows = _rows(table, deaths.sum(axis=(0, 1)), made)
+    by_arm = [rows["control"], rows["control"] + np.repeat(rows["ratio"], deaths.shape[2], axis=0)]
+    total = sum(one.ravel() @ design for one, design in zip(deaths, by_arm, strict=True))
+    turned = _geometry(np.vstack(by_arm)[:, :-1], deaths.ravel(), exposure.ravel(), made, form)
+    linear = np.vstack([rows["control"], rows["ratio"], rows["free"], total])
+    reported = np.vstack([rows[name] for name in ("alpha", "gamma", "kappa", "delta")])
+    reported[: deaths.shape[2], -1] = log_rate
     return {
-        "design": np.vstack([design, deaths.sum(axis=0).ravel() @ design]),
-        "exposure": np.exp(log_rate) * exposure.reshape(-1, exposure.shape[2]),
-        "effects": np.vstack([np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows]),
+        "exposure": exposure.reshape(-1, exposure.shape[2]),
+        "linear": turned.rewritten(linear),
+        "reported": turned.rewritten(reported),
+        "scaled": _of_scaled(turned, made, form),
     }
+
+
+def _rows(table: xr.Dataset, deaths: Array, made: Division) -> dict[str, Array]:
+    """Return what is linear in the unknowns: coefficients of walk's steps, effects, free unknowns, and 1."""
+    walk = walk_about_trend(table, deaths)
+    (number, steps), (strata, deviations), effects = walk.shape, made.prognosis.shape, made.effects.shape[1]
+    scaled, free = steps + effects, FREE + 2 * deviations
+    sizes = {"alpha": number, "gamma": strata, "kappa": strata, "delta": strata, "free": free}
+    rows = {name: np.zeros((size, scaled + free + 1)) for name, size in sizes.items()}
+    prognosis, trend = scaled + 2, log_time(table, deaths)
+    rows["alpha"][:, :steps] = STEP_SD * walk
+    rows["alpha"][:, scaled:prognosis] = np.column_stack([np.full(number, LEVEL_SD), TREND_SD * trend])
+    rows["gamma"][:, prognosis : prognosis + deviations] = STRATUM_SD * made.prognosis
+    rows["kappa"][:, prognosis + deviations : -2] = SLOPE_SD * made.prognosis
+    rows["delta"][:, steps:scaled] = made.effects
+    rows["free"][:, scaled:-1] = np.eye(free)
+    of_strata = np.repeat(rows["gamma"], number, axis=0) + np.kron(rows["kappa"], trend[:, None])
+    control = np.tile(rows["alpha"], (strata, 1)) + of_strata
+    return rows | {"control": control, "ratio": rows["delta"] + rows["free"][-1]}
+
+
+def _geometry(design: Array, deaths: Array, exposure: Array, made: Division, form: ShrinkageForm) -> Geometry:
+    """Return the geometry at typical scales; the horseshoe's effects are left as they are."""
+    effects = made.effects.shape[1]
+    free = FREE + 2 * made.prognosis.shape[1]
+    steps = design.shape[1] - effects - free
+    tau = (form.tau_scale if form.has_tau else UNSHRUNKEN_SD,) * effects
+    sds = np.array([*(TYPICAL_STEP_SD,) * steps, *tau, *(1.0,) * (free - 1), TYPICAL_BETA])
+    known = np.repeat([True, form.name != "horseshoe"], [steps, effects])
+    groups = [np.arange(steps), *(steps + np.flatnonzero(row) for row in made.scales if form.name != "horseshoe")]
+    return geometry(design, deaths, exposure, sds, groups, known)
+
+
+def _of_scaled(turned: Geometry, made: Division, form: ShrinkageForm) -> Array:
+    """Return the data of the scaled unknowns; see `subgroup_data`."""
+    (scales, effects), scaled = made.scales.shape, len(turned.information)
+    steps = scaled - effects
+    of_scale = np.zeros((1 + scales, scaled))
+    of_scale[0, :steps], of_scale[1:, steps:] = 1.0, made.scales
+    scale, fixed, is_t, own = form.settings()
+    local = np.hstack([np.zeros((effects, steps)), own * np.eye(effects)])
+    settings = np.zeros((3, scaled))
+    settings[:, 0] = 1.0, 0.0, 0.0  # the walk's steps: half-normal of unit scale
+    settings[:, 1 : 1 + scales] = np.array([[scale], [fixed], [is_t]])
+    return np.vstack([of_scale, local, turned.information, turned.score, settings])
 
 
 def _patients(table: xr.Dataset, imputation: int) -> Array:
     return np.asarray(table.patients.isel(imputation=imputation).sum("arm").to_numpy(), dtype=float)
 
 
-def _design(table: xr.Dataset, deaths: Array, prognosis: Array) -> Array:
-    """Return the control arm's design, shape ``(C J, J + 2 K)``."""
-    walk = np.column_stack([np.full(len(deaths), LEVEL_SD), STEP_SD * walk_basis(table, deaths)])
-    tilt = SLOPE_SD * log_time(table, deaths)
-    levels = STRATUM_SD * np.repeat(prognosis, len(deaths), axis=0)
-    return np.hstack([np.tile(walk, (len(prognosis), 1)), levels, np.kron(prognosis, tilt[:, None])])
+def with_tau_scale(data: Mapping[str, Array], tau_scale: float) -> dict[str, Array]:
+    """Return model data with another scale of the prior on ``tau``, where the form of shrinkage has one.
+
+    Parameters
+    ----------
+    data
+        From `subgroup_data`.
+    tau_scale
+        The scale.
+    """
+    scaled = data["scaled"].copy()
+    scaled[-3, 1:] = np.where(scaled[-3, 1:] > 0, tau_scale, 0.0)
+    return {**data, "scaled": scaled}

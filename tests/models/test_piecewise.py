@@ -17,7 +17,6 @@ from secondlook.models.piecewise import (
     piecewise,
     piecewise_data,
     walk_about_trend,
-    walk_basis,
 )
 from secondlook.models.priors import Prior
 
@@ -31,15 +30,6 @@ def table():
     return survival_table(
         DEATHS, EXPOSURE, DEATHS, [[[100, 100]]], [0, 6, 12, 30], trial="t", source="published", time_unit="months"
     )
-
-
-def test_walk_basis_is_a_centred_random_walk(table):
-    pooled = DEATHS[0, 0].sum(axis=0)
-    basis = walk_basis(table, pooled)
-    assert pooled @ basis == pytest.approx(np.zeros(2), abs=1e-10)
-    gaps = np.diff([3, 9, 21]) / 12  # years between interval middles
-    steps = np.diff(basis, axis=0)
-    assert steps @ steps.T == pytest.approx(np.diag(gaps))  # independent steps, variance by the gap
 
 
 def test_log_time_is_centred_at_the_deaths(table):
@@ -60,7 +50,7 @@ def even(edges, deaths=10.0):
 def test_the_walk_about_the_trend_is_what_a_regression_on_log_time_leaves_of_a_walk():
     made, weights = even([0, 3, 6, 18, 40, 60]), 1000 * np.array([30.0, 8.0, 50.0, 21.0, 4.0])
     root = np.sqrt(weights)
-    trend, whole, about = log_time(made, weights), walk_basis(made, weights), walk_about_trend(made, weights)
+    trend, whole, about = log_time(made, weights)(made, weights), walk_about_trend(made, weights)
     assert about.shape == (5, 3)
     projector = np.eye(5) - np.outer(root * trend, root * trend) / (weights @ trend**2)
     left = projector @ (root[:, None] * whole)
