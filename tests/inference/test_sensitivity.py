@@ -111,7 +111,8 @@ def test_tipping_points_of_the_overall_effect(mf07):
     assert sceptic["value"] == pytest.approx(sceptic["closed_form"], abs=0.01)
     bias = rows.query("varied == 'bias' and criterion == '95% interval reaches 1'").iloc[0]
     upper = mf07.sensitivity.query("model == 'piecewise' and varied == 'prior' and prior == 'vague'")["upper"].iloc[0]
-    assert bias["value"] == pytest.approx(-math.log(upper), abs=0.01)
+    # interpolated, and the draw itself: about 4,000 effective draws know this quantile to 0.006
+    assert bias["value"] == pytest.approx(-math.log(upper), abs=0.015)
 
 
 def test_the_adjusted_effect_has_no_closed_form(mf07):
