@@ -627,6 +627,7 @@ class Patients(Table):
     cut: dict[Identifier, tuple[float, ...]] = Field(
         {}, description="bounds of a factor's levels; a bound belongs above"
     )
+    stratify: str = Field("", description="factor whose levels have baseline hazards of their own in joint models")
 
     def column(self, factor: str) -> str:
         """Return the column of a factor."""
@@ -711,6 +712,8 @@ class Record(Table):
         for part, names in {"cut": [*self.patients.cut], "columns": [*self.patients.columns]}.items():
             if unknown := [name for name in names if name not in self.patients.factors]:
                 raise ValueError(f"patients.{part}: {', '.join(unknown)} is not one of patients.factors")
+        if self.patients.stratify and self.patients.stratify not in self.patients.factors:
+            raise ValueError(f"patients.stratify: {self.patients.stratify} is not one of patients.factors")
         for name, cuts in self.patients.cut.items():
             levels = self.factors[name].levels
             if len(cuts) != len(levels) - 1 or any(second <= first for first, second in pairwise(cuts)):

@@ -209,8 +209,10 @@ def _subgroup_task(
     def division(made: xr.Dataset) -> Division | None:
         if not joint:
             return None
-        levels = [made[name].to_numpy() for name in partition.split(",")]
-        return several_factors(levels, made.patients.isel(imputation=0).sum("arm").to_numpy(), form)
+        names = partition.split(",")
+        levels = [made[name].to_numpy() for name in names]
+        patients = made.patients.isel(imputation=0).sum("arm").to_numpy()
+        return several_factors(levels, patients, form, _stratified(record, made, names))
 
     def build(prior: Prior) -> object:
         made = table(0)
@@ -234,6 +236,18 @@ def _subgroup_task(
         primary_only=primary_only,
         of_table=of_table,
     )
+
+
+def _stratified(record: Record, table: xr.Dataset, factors: Sequence[str]) -> int | None:
+    """Return the place of the factor that stratifies the baseline, if there is one among the factors."""
+    name = record.patients.stratify if record.patients else ""
+    if name not in factors:
+        return None
+    deaths = table.deaths.isel(imputation=0).sum(("arm", "interval")).groupby(name).sum()
+    if empty := [str(level) for level in deaths[name].to_numpy()[deaths.to_numpy() <= 0]]:
+        allowed = f"cannot stratify the baseline: nobody died with level {', '.join(empty)}"
+        raise input_error(record.id, "patients.stratify", name, allowed)
+    return factors.index(name)
 
 
 def effects_task(record: Record, options: Options, partition: str | None = None) -> Task | None:

@@ -18,6 +18,9 @@ effects beside ``beta``, which has the named prior. Forms of shrinkage, with ``z
 ``pooled``         ``delta = 0``
 =================  ==========================================================================================
 
+A baseline may be stratified by a factor: ``alpha`` is then its level's own, and the factor has no ``gamma`` and
+``kappa`` beside it; the SD of the walks' steps is one for all levels.
+
 What ``gamma``, ``kappa`` and ``delta`` are made of is a `Division`: in a partition each stratum has its own. With
 several factors the strata are the cells of their cross, and a cell's are the sums over its factors of what belongs to
 its levels: prognosis and slope of each level unshrunk, effects of all levels of a factor shrunken together with a
@@ -46,7 +49,7 @@ import pymc as pm
 import pytensor.tensor as pt
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.linalg import helmert
+from scipy.linalg import block_diag, helmert
 
 from .geometry import Geometry, geometry
 from .piecewise import LEVEL_SD, STEP_SD, TREND_SD, log_time, overall_density, walk_about_trend
@@ -59,7 +62,6 @@ DEGREES_OF_FREEDOM = 3.0
 SLAB = 0.5  # the most that the horseshoe lets a log hazard ratio differ, as an SD
 TYPICAL_STEP_SD = 0.4  # of the walk, where the mode is looked for
 TYPICAL_BETA = 10.0  # the same of the overall log hazard ratio: the data alone
-FREE = 3  # unknowns beside those of the strata's prognosis: the baseline's level and trend, ``beta``
 DATA = ("exposure", "linear", "reported", "scaled")
 
 Array = NDArray[np.float64]
@@ -77,11 +79,20 @@ class Division:
         Share of each of M effects in a stratum's ``delta``, shape ``(C, M)``.
     scales
         Which of F ``tau`` each effect has: 1 there and 0 elsewhere, shape ``(F, M)``.
+    baseline
+        Which of L baselines each stratum has: 1 there and 0 elsewhere, shape ``(C, L)``.
     """
 
     prognosis: Array
     effects: Array
     scales: Array
+    baseline: Array
+
+    @property
+    def free(self) -> int:
+        """Unknowns without a scale: level and trend of every baseline, ``gamma`` and ``kappa``, and ``beta``."""
+        baselines, deviations = self.baseline.shape[1], self.prognosis.shape[1]
+        return int(2 * baselines + 2 * deviations + 1)
 
 
 def one_factor(patients: Array, form: ShrinkageForm, strata: int | None = None) -> Division:
@@ -101,10 +112,14 @@ def one_factor(patients: Array, form: ShrinkageForm, strata: int | None = None) 
     fill = (0, number - present)
     own = _contrasts(present) if form.name == "none" else np.eye(present)
     prognosis = np.eye(present) - patients / patients.sum()
-    return Division(np.pad(prognosis, (fill, fill)), np.pad(own, (fill, fill)), np.ones((1, number)))
+    return Division(
+        np.pad(prognosis, (fill, fill)), np.pad(own, (fill, fill)), np.ones((1, number)), np.ones((number, 1))
+    )
 
 
-def several_factors(levels: Sequence[NDArray[np.str_]], patients: Array, form: ShrinkageForm) -> Division:
+def several_factors(
+    levels: Sequence[NDArray[np.str_]], patients: Array, form: ShrinkageForm, stratified: int | None = None
+) -> Division:
     """Return the division of crossed factors, which add up.
 
     Parameters
@@ -115,15 +130,18 @@ def several_factors(levels: Sequence[NDArray[np.str_]], patients: Array, form: S
         Of the strata, both arms together.
     form
         Form of shrinkage: ``tau`` differs between factors, but for the horseshoe.
+    stratified
+        Place of the factor whose levels have baselines of their own.
     """
     belongs = [(names[:, None] == np.unique(names)).astype(float) for names in levels]
     sizes = [one.shape[1] for one in belongs]
-    centred = [one - patients @ one / patients.sum() for one in belongs]
+    centred = [one - patients @ one / patients.sum() for place, one in enumerate(belongs) if place != stratified]
+    baseline = np.ones((len(patients), 1)) if stratified is None else belongs[stratified]
     own = [one @ _contrasts(size) if form.name == "none" else one for one, size in zip(belongs, sizes, strict=True)]
     scales = np.repeat(np.eye(len(sizes)), sizes, axis=1)
     if form.name == "horseshoe":
         scales = np.vstack([np.ones(sum(sizes)), np.zeros((len(sizes) - 1, sum(sizes)))])
-    return Division(np.hstack(centred), np.hstack(own), scales)
+    return Division(np.hstack(centred), np.hstack(own), scales, baseline)
 
 
 def _contrasts(strata: int) -> Array:
@@ -160,7 +178,8 @@ def subgroups(
     (number, deviations), (scales, effects) = made.prognosis.shape, made.scales.shape
     intervals = data["exposure"].shape[1]
     sizes = {"stratum": number, "interval": intervals, "deviation": deviations, "effect": effects, "scale": scales}
-    scaled, free = data["scaled"].shape[1], FREE + 2 * deviations
+    sizes["baseline"] = made.baseline.shape[1]
+    scaled, free = data["scaled"].shape[1], made.free
     with pm.Model(coords={name: np.arange(size) for name, size in sizes.items()}) as model:
         exposure, linear, reported, of_scaled = (pm.Data(name, data[name]) for name in DATA)
         theta = _scaled(of_scaled, scales, effects, scaled)
@@ -173,7 +192,7 @@ def subgroups(
         pm.Potential("overall_prior", overall_density(prior, beta[0]))
         pm.Potential("likelihood", total[0] - (control * at_risk).sum())
         pm.Deterministic("beta", beta[0])
-        _report(_linear(reported, unknown, theta), intervals, number)
+        _report(_linear(reported, unknown, theta), number, shared=sizes["baseline"] == 1)
     return model
 
 
@@ -201,11 +220,15 @@ def _scaled(data: Any, scales: int, effects: int, scaled: int) -> Any:
     return of_each * z
 
 
-def _report(rows: Any, intervals: int, strata: int) -> None:
-    """Name the parameters, in the order of ``reported``."""
-    places = np.cumsum([0, intervals, strata, strata, strata])
-    for name, start, stop in zip(("alpha", "gamma", "kappa", "delta"), places, places[1:], strict=False):
-        pm.Deterministic(name, rows[start:stop], dims="interval" if name == "alpha" else "stratum")
+def _report(rows: Any, strata: int, *, shared: bool) -> None:
+    """Name the parameters, in the order of ``reported``: ``alpha`` last, of all strata where they do not share it."""
+    for place, name in enumerate(("gamma", "kappa", "delta")):
+        pm.Deterministic(name, rows[place * strata : (place + 1) * strata], dims="stratum")
+    alpha = rows[3 * strata :]
+    if shared:
+        pm.Deterministic("alpha", alpha, dims="interval")
+    else:
+        pm.Deterministic("alpha", alpha.reshape((strata, -1)), dims=("stratum", "interval"))
 
 
 def subgroup_data(
@@ -225,17 +248,18 @@ def subgroup_data(
     imputation
         Which imputation.
     form, strata, division
-        See `subgroups`; ``strata`` is C below, and the division has sizes K, M and F.
+        See `subgroups`; ``strata`` is C below, and the division has sizes K, M, F and L.
 
     Returns
     -------
     dict
         ``exposure``, shape ``(2 C, J)``: by arm and stratum, times the trial's crude rate. ``linear``: linear
-        functions of the 3 + 2 K free unknowns, the J - 2 + M scaled ones and 1, namely the control arm's log rates
-        relative to the crude one by stratum and interval (C J rows), the strata's log hazard ratios (C), the free
-        unknowns (2 + 2 K, then ``beta``), and the sum of ``d eta``. ``reported``: the same of ``alpha``, ``gamma``,
-        ``kappa`` and ``delta``. ``scaled``: by scaled unknown, which of the 1 + F scales it has, its place among the
-        effects where those have local scales (M rows), information, score, and three rows of settings by scale.
+        functions of the 2 L + 2 K + 1 free unknowns, the L (J - 2) + M scaled ones and 1, namely the control arm's
+        log rates relative to the crude one by stratum and interval (C J rows), the strata's log hazard ratios (C),
+        the free unknowns (``beta`` last), and the sum of ``d eta``. ``reported``: the same of ``gamma``, ``kappa``,
+        ``delta`` and ``alpha`` (of every stratum, where there are several baselines). ``scaled``: by scaled unknown,
+        which of the 1 + F scales it has, its place among the effects where those have local scales (M rows),
+        information, score, and three rows of settings by scale.
     """
     chosen = table.isel(imputation=imputation).transpose("arm", "stratum", "interval")
     made = division or one_factor(_patients(table, imputation), form, strata)
@@ -243,13 +267,13 @@ def subgroup_data(
     deaths, exposure = (np.pad(chosen[name].to_numpy(), fill) for name in ("deaths", "exposure"))
     log_rate = float(np.log(deaths.sum() / exposure.sum()))
     exposure = np.exp(log_rate) * exposure
-    rows = _rows(table, deaths.sum(axis=(0, 1)), made)
+    rows = _rows(table, deaths.sum(axis=0), made)
     by_arm = [rows["control"], rows["control"] + np.repeat(rows["ratio"], deaths.shape[2], axis=0)]
     total = sum(one.ravel() @ design for one, design in zip(deaths, by_arm, strict=True))
     turned = _geometry(np.vstack(by_arm)[:, :-1], deaths.ravel(), exposure.ravel(), made, form)
     linear = np.vstack([rows["control"], rows["ratio"], rows["free"], total])
-    reported = np.vstack([rows[name] for name in ("alpha", "gamma", "kappa", "delta")])
-    reported[: deaths.shape[2], -1] = log_rate
+    reported = np.vstack([rows[name] for name in ("gamma", "kappa", "delta", "alpha")])
+    reported[-len(rows["alpha"]) :, -1] = log_rate
     return {
         "exposure": exposure.reshape(-1, exposure.shape[2]),
         "linear": turned.rewritten(linear),
@@ -259,31 +283,35 @@ def subgroup_data(
 
 
 def _rows(table: xr.Dataset, deaths: Array, made: Division) -> dict[str, Array]:
-    """Return what is linear in the unknowns: coefficients of walk's steps, effects, free unknowns, and 1."""
-    walk = walk_about_trend(table, deaths)
-    (number, steps), (strata, deviations), effects = walk.shape, made.prognosis.shape, made.effects.shape[1]
-    scaled, free = steps + effects, FREE + 2 * deviations
-    sizes = {"alpha": number, "gamma": strata, "kappa": strata, "delta": strata, "free": free}
-    rows = {name: np.zeros((size, scaled + free + 1)) for name, size in sizes.items()}
-    prognosis, trend = scaled + 2, log_time(table, deaths)
-    rows["alpha"][:, :steps] = STEP_SD * walk
-    rows["alpha"][:, scaled:prognosis] = np.column_stack([np.full(number, LEVEL_SD), TREND_SD * trend])
+    """Return what is linear in the unknowns: coefficients of walks' steps, effects, free unknowns, and 1."""
+    every = made.baseline.T @ deaths  # of the strata of each baseline, shape (L, J)
+    walks = block_diag(*(STEP_SD * walk_about_trend(table, one) for one in every))
+    bases = block_diag(
+        *(np.column_stack([np.full(one.size, LEVEL_SD), TREND_SD * log_time(table, one)]) for one in every)
+    )
+    (strata, deviations), effects = made.prognosis.shape, made.effects.shape[1]
+    number, steps = deaths.shape[1], walks.shape[1]
+    scaled, prognosis = steps + effects, steps + effects + bases.shape[1]
+    sizes = {"gamma": strata, "kappa": strata, "delta": strata, "free": made.free}
+    rows = {name: np.zeros((size, scaled + made.free + 1)) for name, size in sizes.items()}
     rows["gamma"][:, prognosis : prognosis + deviations] = STRATUM_SD * made.prognosis
     rows["kappa"][:, prognosis + deviations : -2] = SLOPE_SD * made.prognosis
     rows["delta"][:, steps:scaled] = made.effects
-    rows["free"][:, scaled:-1] = np.eye(free)
-    of_strata = np.repeat(rows["gamma"], number, axis=0) + np.kron(rows["kappa"], trend[:, None])
-    control = np.tile(rows["alpha"], (strata, 1)) + of_strata
-    return rows | {"control": control, "ratio": rows["delta"] + rows["free"][-1]}
+    rows["free"][:, scaled:-1] = np.eye(made.free)
+    baselines = np.hstack([walks, np.zeros((len(walks), effects)), bases, np.zeros((len(walks), 2 + 2 * deviations))])
+    of_strata = np.kron(made.baseline, np.eye(number)) @ baselines
+    tilt = np.kron(rows["kappa"], log_time(table, deaths.sum(axis=0))[:, None])
+    rows["alpha"] = baselines if len(every) == 1 else of_strata
+    rows["control"] = of_strata + np.repeat(rows["gamma"], number, axis=0) + tilt
+    return rows | {"ratio": rows["delta"] + rows["free"][-1]}
 
 
 def _geometry(design: Array, deaths: Array, exposure: Array, made: Division, form: ShrinkageForm) -> Geometry:
     """Return the geometry at typical scales; the horseshoe's effects are left as they are."""
     effects = made.effects.shape[1]
-    free = FREE + 2 * made.prognosis.shape[1]
-    steps = design.shape[1] - effects - free
+    steps = design.shape[1] - effects - made.free
     tau = (form.tau_scale if form.has_tau else UNSHRUNKEN_SD,) * effects
-    sds = np.array([*(TYPICAL_STEP_SD,) * steps, *tau, *(1.0,) * (free - 1), TYPICAL_BETA])
+    sds = np.array([*(TYPICAL_STEP_SD,) * steps, *tau, *(1.0,) * (made.free - 1), TYPICAL_BETA])
     known = np.repeat([True, form.name != "horseshoe"], [steps, effects])
     groups = [np.arange(steps), *(steps + np.flatnonzero(row) for row in made.scales if form.name != "horseshoe")]
     return geometry(design, deaths, exposure, sds, groups, known)

@@ -273,6 +273,7 @@ def test_unknown_partition_is_refused():
         ({"cut": {"age": [50]}}, "patients.cut.age must be 2 increasing numbers"),
         ({"factors": ["sex"]}, "age is not one of patients.factors"),
         ({"columns": {"stage": "s"}}, "patients.columns: stage is not one of patients.factors"),
+        ({"stratify": "stage"}, "patients.stratify: stage is not one of patients.factors"),
         ({"unit": "hours"}, "patients.unit"),
     ],
 )

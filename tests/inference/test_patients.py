@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from lifelines import CoxPHFitter, KaplanMeierFitter
 from lifelines.datasets import load_gbsg2
@@ -10,6 +11,7 @@ from lifelines.utils import restricted_mean_survival_time
 
 from secondlook.data import InputError, load_record
 from secondlook.data.cohort import cox_of_counts
+from secondlook.data.reading import parse_record
 from secondlook.data.table import regroup
 from secondlook.inference import Options, fit, load
 from secondlook.inference.fitting import fit_tasks, refitted
@@ -159,3 +161,17 @@ def test_landmarks_default_to_the_follow_up_of_both_arms_and_must_lie_within(rec
     assert default_landmarks(bare, table) == (pytest.approx(170 / 3), 85.0)  # 2563 of 2659 days: 84.2 months
     with pytest.raises(InputError, match="--landmarks: 86: must lie within follow-up of both arms, up to 85 months"):
         check_landmarks(trial, table, Options(landmarks=(86.0,)))
+
+
+def test_a_level_without_deaths_cannot_have_a_baseline_of_its_own():
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({name: rng.integers(0, 2, 200) for name in ("died", "arm", "sex", "stage")})
+    frame = frame.assign(time=rng.uniform(1, 40, 200), died=frame["died"].where(frame["stage"].eq(0), 0))
+    columns = {"time": "time", "unit": "months", "event": "died", "arm": "arm", "control": "0", "treatment": "1"}
+    factors = {name: {"label": name, "levels": ["0", "1"]} for name in ("sex", "stage")}
+    fields = {"schema": 1, "id": "mine", "title": "t", "factors": factors, "landmarks": [12]}
+    arms = {"control": {"label": "C"}, "treatment": {"label": "T"}}
+    source = columns | {"factors": ["sex", "stage"], "stratify": "stage"}
+    record = parse_record(fields | {"arms": arms, "patients": source}).holding(frame)
+    with pytest.raises(InputError, match=r"patients\.stratify: stage: cannot stratify the baseline: nobody died with"):
+        fit(record, "subgroups")

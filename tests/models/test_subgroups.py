@@ -16,6 +16,8 @@ from secondlook.data.reading import parse_record
 from secondlook.data.table import regroup, survival_table
 from secondlook.inference.options import Options
 from secondlook.inference.sampling import sample
+from secondlook.inference.standardised import stratum_rates
+from secondlook.models.piecewise import log_time
 from secondlook.models.priors import Prior
 from secondlook.models.shrinkage import SHRINKAGES, ShrinkageForm
 from secondlook.models.subgroups import one_factor, several_factors, subgroup_data, subgroups
@@ -260,3 +262,52 @@ def test_prognosis_of_each_factor_is_centred_at_the_patients(crossed):
     np.testing.assert_allclose(gamma @ shares, 0, atol=1e-9)
     by_cell = dict(zip(made.stratum.to_numpy().tolist(), gamma.mean(axis=(0, 1)), strict=True))
     assert by_cell["sex=m,stage=3"] - by_cell["sex=m,stage=1"] == pytest.approx(0.9, abs=0.15)
+
+
+# --- a baseline for each level of a factor
+
+
+@pytest.fixture(scope="module")
+def stratified(compile_once):
+    """Return patients whose hazard rises in one stage and falls in the others, their table, and a posterior."""
+    frame, _ = crossed_trial(4000, seed=8)
+    rng = np.random.default_rng(9)
+    shape = np.array([2.0, 0.7, 0.5])[frame.stage.astype(int) - 1]
+    log_ratio = np.where(frame.sex.eq("m"), 0.5, 0.0) - 0.3 * frame.arm
+    death = 30 * (rng.exponential(size=len(frame)) * np.exp(-log_ratio)) ** (1 / shape)
+    end = rng.uniform(20, 48, len(frame))
+    frame = frame.assign(time=np.minimum(death, end), died=1 * (death <= end))
+    trial = parse_record(CROSSED)
+    edges = np.arange(0, 49, 6)
+    made = regroup(patient_table(check_patients(frame, trial), trial, "sex,stage"), edges)
+    levels = [made[name].to_numpy() for name in ("sex", "stage")]
+    form = ShrinkageForm("pooled")
+    division = several_factors(levels, made.patients[0].sum("arm").to_numpy(), form, stratified=1)
+    graph = compile_once(subgroups(made, WEAK, form, division=division))
+    data = subgroup_data(made, 0, form, division=division) | {"prior": WEAK.padded()}
+    posterior, statistics = sample(graph, data, Options(draws=500), 0)
+    assert int(statistics["diverging"].sum()) == 0
+    return frame, made, posterior
+
+
+def test_a_stratified_baseline_agrees_with_a_stratified_cox_fit(stratified):
+    frame, _, posterior = stratified
+    rows = frame[["time", "died", "arm", "stage"]].assign(male=frame.sex.eq("m") * 1.0)
+    cox = CoxPHFitter().fit(rows, "time", "died", strata="stage").summary.loc["arm"]
+    assert float(posterior["beta"].mean()) == pytest.approx(cox["coef"], abs=0.2 * cox["se(coef)"])
+    assert float(posterior["beta"].std()) == pytest.approx(cox["se(coef)"], rel=0.07)
+
+
+def test_each_level_has_a_hazard_of_its_own_over_time(stratified):
+    """Rates of the men of each stage in the control arm, against deaths over exposure there."""
+    _, made, posterior = stratified
+    covariate = log_time(made, made.deaths[0].sum(("stratum", "arm")).to_numpy())
+    rates = stratum_rates(posterior, covariate)[:, :, :, 0].mean(axis=(0, 1))
+    for place in np.flatnonzero(made.sex.to_numpy() == "m"):
+        deaths, exposure = (made[name][0, place, 0].to_numpy() for name in ("deaths", "exposure"))
+        many = deaths > 15
+        assert many.sum() >= 3
+        error = np.sqrt(1 / deaths[many])
+        assert (np.abs(np.log(rates[place, many] * exposure[many] / deaths[many])) < 3 * error).all()
+    rising, falling = (rates[made.stratum.to_numpy().tolist().index(f"sex=m,stage={level}")] for level in "13")
+    assert rising[4] > 2 * rising[0] and falling[4] < falling[0] / 2
