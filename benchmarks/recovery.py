@@ -10,6 +10,8 @@ counts, with about the numbers that MF07-01 prints; medians are not printed. Eac
 Survival is printed of whole arms, and by arm of ten and more nodes and of premenopausal patients. A seed is that of
 the reconstruction and the sampler; what is printed does not depend on it.
 
+Imputations grow from 20 as those of a reanalysis do, until they add little to the error of any posterior mean.
+
 Two comparisons. Cox: log hazard ratios and standard errors of the tables, in the patients' standard errors.
 Posterior (half-normal shrinkage, weak prior): log hazard ratios of strata and the standardised overall effect, in SDs
 of the patients' posterior.
@@ -21,7 +23,8 @@ Usage: python benchmarks/recovery.py [--partitions menopause,grade] [--seeds 1-5
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -42,6 +45,7 @@ from secondlook.data.reconstruction import Reconstruction, members_of, reconstru
 from secondlook.data.subgroup import Subgroup
 from secondlook.data.table import pooled, regroup, survival_table
 from secondlook.inference.options import Options
+from secondlook.inference.pooling import MOST_IMPUTATION_ERROR, MOST_IMPUTATIONS
 from secondlook.inference.sampling import compile_model, sample
 from secondlook.inference.standardised import mixtures, stratum_rates
 from secondlook.inference.tasks import model_edges
@@ -258,6 +262,12 @@ def posterior_effects(
     return {name: np.concatenate(draws) for name, draws in found.items()}
 
 
+def enough(found: Mapping[str, Array], imputations: int) -> int:
+    """Return how many imputations a reanalysis would have made, by the rule of `inference.pooling`."""
+    shares = [draws.reshape(imputations, -1).mean(axis=1).var(ddof=1) / draws.var(ddof=1) for draws in found.values()]
+    return min(math.ceil(max(shares) / MOST_IMPUTATION_ERROR**2), MOST_IMPUTATIONS)
+
+
 def compare_posteriors(
     study: str, rebuilt: Reconstruction, truth: dict[str, Array], found: dict[str, Array]
 ) -> Iterator[Comparison]:
@@ -282,7 +292,7 @@ def recover(
     seeds
         Seeds of reconstruction and sampler.
     imputations
-        Tables per reconstruction, at least 2.
+        Tables per reconstruction, at least 2; more where they differ much.
     draws
         Posterior draws per chain and imputation.
     cox_only
@@ -303,7 +313,11 @@ def recover(
         compiled = compiled or compile_model(subgroups(regroup(own, bounds), prior, FORM, strata=MOST_STRATA))
         truth = posterior_effects(compiled, own, bounds, record, Options(draws=4 * draws, seed=1))
         for one in rebuilt:
-            found = posterior_effects(compiled, one.table, bounds, record, Options(draws=draws, seed=one.seed))
+            options = Options(draws=draws, seed=one.seed)
+            found = posterior_effects(compiled, one.table, bounds, record, options)
+            if (needed := enough(found, imputations)) > imputations:
+                one = build(seed=one.seed, imputations=needed)
+                found = posterior_effects(compiled, one.table, bounds, record, options)
             yield from compare_posteriors(study, one, truth, found)
 
 
