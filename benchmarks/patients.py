@@ -86,7 +86,7 @@ def fits(trial: Record, draws: int) -> dict[str, float]:
     """Return the seconds of sampling and summarising, compilation left out."""
     from secondlook.inference import Options
     from secondlook.inference.fitting import _sampled_once
-    from secondlook.inference.sampling import FIRST, compile_model
+    from secondlook.inference.sampling import compile_model
     from secondlook.inference.sources import Notes, tables_of
     from secondlook.inference.tasks import piecewise_task, subgroup_tasks
     from secondlook.models.priors import named_prior
@@ -98,7 +98,7 @@ def fits(trial: Record, draws: int) -> dict[str, float]:
     found = {}
     for task in tasks:
         compiled = compile_model(task.build(prior))
-        work = partial(_sampled_once, task, compiled, prior, options, [0], FIRST)
+        work = partial(_sampled_once, task, compiled, prior, options, [0], task.settings)
         found[f"fit, {task.model}"] = least(work)
     return found
 

@@ -70,6 +70,8 @@ class Task:
     of_table
         Function of a table of one imputation on the model's intervals; returns its model data. ``None`` where the
         model has no table.
+    settings
+        What the sampler is told at first.
     """
 
     model: str
@@ -87,6 +89,7 @@ class Task:
     tidy: Callable[[xr.Dataset], xr.Dataset] = _as_it_is
     unrelated_priors: tuple[str, ...] = ()
     of_table: Callable[[xr.Dataset], Data] | None = None
+    settings: Settings = FIRST
 
     def priors(self, priors: Sequence[Prior]) -> list[Prior]:
         """Return those priors, of a run's, that the model is fitted under."""
@@ -298,7 +301,7 @@ def refitted(result: Result, options: Options, table: xr.Dataset) -> xr.Dataset 
     assert task.of_table is not None
     data = {**task.of_table(table), "prior": result.fit.prior.padded()}
     options = replace(options, draws=min(options.draws, REFIT_DRAWS))
-    for settings in (FIRST, RERUN):
+    for settings in (task.settings, RERUN):
         posterior, stats = sample(compiled, data, options, 0, settings)
         if not stats["diverging"].any():
             return posterior.drop_vars(task.absent)
@@ -307,7 +310,7 @@ def refitted(result: Result, options: Options, table: xr.Dataset) -> xr.Dataset 
 
 def _sampled(task: Task, compiled: Any, prior: Prior, options: Options, imputations: Sequence[int]) -> list[_Sampled]:
     """Sample some imputations; once more where stricter settings may mend what fails the gate."""
-    first = _sampled_once(task, compiled, prior, options, imputations, FIRST)
+    first = _sampled_once(task, compiled, prior, options, imputations, task.settings)
     alone = not task.imputed and options.chains * options.draws >= LEAST_ESS
     failed = [
         one.diagnostics.mendable(options.draws).any() or (alone and not one.diagnostics.enough.all()) for one in first

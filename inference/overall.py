@@ -17,7 +17,7 @@ from .fitting import MOST_K_HAT, Data, Result
 from .marginal import Given, GivenRates, GivenSpread, Marginal, Posterior, marginal
 from .options import Options
 from .reweighting import Belief
-from .sampling import FIRST, Settings, sample
+from .sampling import Settings, sample
 
 MOST_AFRESH = 8  # times that a model is sampled for priors that its draws do not serve
 QUICK = Settings(tune=300, target_accept=0.95)  # with the effect integrated out, few draws suffice
@@ -124,7 +124,7 @@ def _sampled(result: Result, data: Data, prior: Prior, options: Options, imputat
     quick = replace(options, draws=QUICK_DRAWS, chains=QUICK_CHAINS)
     posterior, stats = sample(result.compiled, changed, quick, imputation, QUICK)
     if bool(stats["diverging"].any()):
-        posterior, _ = sample(result.compiled, changed, options, imputation, FIRST)
+        posterior, _ = sample(result.compiled, changed, options, imputation, result.task.settings)
     return posterior
 
 

@@ -23,7 +23,7 @@ from .options import Options
 from .overall import QUICK_IMPUTATIONS, afresh
 from .reported import ReportedRatio
 from .reweighting import Belief, Reweighted
-from .sampling import FIRST, sample
+from .sampling import sample
 
 OTHER_WIDTHS = (12.0, 24.0)  # months
 TAU_SCALES = (0.1, 0.25, 0.5, 1.0)
@@ -221,6 +221,6 @@ def _tau_values(result: Result, form: ShrinkageForm, options: Options, imputatio
     task, data = result.task, result.task.data(imputation)
     changed = {**with_tau_scale(data, form.tau_scale), "prior": result.fit.prior.padded()}
     quick = replace(options, draws=min(options.draws, TAU_DRAWS), chains=min(options.chains, TAU_CHAINS))
-    posterior, _ = sample(result.compiled, changed, quick, imputation, FIRST)
+    posterior, _ = sample(result.compiled, changed, quick, imputation, task.settings)
     posterior = posterior.drop_vars(task.absent).assign_coords(imputation=imputation)
     return np.stack([values for _, values in task.quantities(posterior)])

@@ -41,7 +41,7 @@ class Settings:
         Target acceptance rate.
     """
 
-    tune: int = 200
+    tune: int = 400
     target_accept: float = 0.99
 
 

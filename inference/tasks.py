@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -22,13 +23,18 @@ from .fitting import Data, Task, Values
 from .imputations import Imputations
 from .options import Options
 from .quantities import Quantity, curve_quantities, curves_of, ratio_quantities
+from .sampling import Settings
 from .standardised import partition_subgroups, standardised_quantities
+
+if TYPE_CHECKING:
+    from ..models.subgroups import Division
 
 PIECEWISE_MODELS = ("piecewise", "nonproportional")
 MODELS = (*PIECEWISE_MODELS, "subgroups", "effects", "binary", "evidence")
 OF_NONPROPORTIONAL = ("omega", "omega_step_sd", "omega_trend")
 INTERVAL_MONTHS = 6.0
 PRIMARY_SHRINKAGE = SHRINKAGES[0]
+OF_STRATA = Settings(tune=200)  # their geometry is known from the start
 
 
 def model_edges(table: xr.Dataset, options: Options) -> NDArray[np.float64]:
@@ -189,7 +195,7 @@ def _subgroup_task(
     primary_only: bool,
 ) -> Task:
     from ..models.piecewise import log_time
-    from ..models.subgroups import Division, several_factors, subgroup_data, subgroups
+    from ..models.subgroups import subgroup_data, subgroups
 
     form, joint = ShrinkageForm(shrinkage, options.tau_scale), record.is_joint(partition)
     strata = [parse_key(str(key)) for key in source.tables.stratum.to_numpy()]
@@ -207,12 +213,7 @@ def _subgroup_task(
         return standardised_quantities(posterior, covariate, bounds, patients, reported, partition, landmarks)
 
     def division(made: xr.Dataset) -> Division | None:
-        if not joint:
-            return None
-        names = partition.split(",")
-        levels = [made[name].to_numpy() for name in names]
-        patients = made.patients.isel(imputation=0).sum("arm").to_numpy()
-        return several_factors(levels, patients, form, _stratified(record, made, names))
+        return _joint_division(record, partition, form, made) if joint else None
 
     def build(prior: Prior) -> object:
         made = table(0)
@@ -235,7 +236,17 @@ def _subgroup_task(
         absent=() if form.has_tau else ("tau",),
         primary_only=primary_only,
         of_table=of_table,
+        settings=OF_STRATA,
     )
+
+
+def _joint_division(record: Record, partition: str, form: ShrinkageForm, table: xr.Dataset) -> Division:
+    from ..models.subgroups import several_factors
+
+    names = partition.split(",")
+    levels = [table[name].to_numpy() for name in names]
+    patients = table.patients.isel(imputation=0).sum("arm").to_numpy()
+    return several_factors(levels, patients, form, _stratified(record, table, names))
 
 
 def _stratified(record: Record, table: xr.Dataset, factors: Sequence[str]) -> int | None:
