@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -119,7 +120,44 @@ def grid_cost(runs: int) -> list[Line]:
     ]
 
 
-def _times(work: Callable[[], None], runs: int) -> tuple[float, ...]:
+def partition_cost(runs: int) -> list[Line]:
+    """Return what rebuilding and fitting the strata of every partition cost, with a compiled model at hand."""
+    from concurrent.futures import Future
+
+    from secondlook.data import load_record
+    from secondlook.data.reconstruction import reconstruct
+    from secondlook.inference import Options
+    from secondlook.inference.fitting import _fit_task
+    from secondlook.inference.imputations import Imputations
+    from secondlook.inference.sampling import compile_model
+    from secondlook.inference.tasks import subgroup_tasks
+    from secondlook.models.priors import available_priors, named_prior
+
+    record, options = load_record("mf07-01"), Options()
+    priors = [named_prior(name, record) for name in available_priors(record)]
+    sources = {"": Imputations(reconstruct(record, imputations=1))}
+
+    def rebuilt() -> None:
+        for name in record.all_partitions:
+            sources[name] = Imputations(reconstruct(record, name, imputations=options.imputations))
+
+    rebuilding = _times(rebuilt, runs)
+    tasks = subgroup_tasks(record, sources, ("half-normal",), record.landmark_times(), options)
+    compiled: Future[object] = Future()
+    compiled.set_result(compile_model(tasks[0].build(priors[0])))
+    name = "  strata of {} under {} priors, compiled"
+    fitting = [
+        Line(
+            name.format(task.partition, len(priors)),
+            _times(partial(_fit_task, task, compiled, priors, options), runs),
+            20.0,
+        )
+        for task in tasks
+    ]
+    return [Line(f"strata of every partition, {options.imputations} draws", rebuilding, 30.0), *fitting]
+
+
+def _times(work: Callable[[], object], runs: int) -> tuple[float, ...]:
     starts = [time.perf_counter()]
     for _ in range(runs):
         work()
@@ -140,7 +178,7 @@ def lines(runs: int, reanalyse_runs: int) -> list[Line]:
             found.append(Line("secondlook reanalyse, warm", whole, 60.0))
         fit = ["fit", "--out", str(Path(folder) / "fits"), *FEW, "--prior"]
         found.append(Line("secondlook fit --prior sceptical, 5 imputations", repeated([*fit, "sceptical"], runs)))
-    return [*found, *prior_cost(runs), *grid_cost(runs)]
+    return [*found, *prior_cost(runs), *partition_cost(runs), *grid_cost(runs)]
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from .quantities import Draws
 
@@ -98,13 +100,35 @@ def diagnose(draws: Draws, sample_stats: xr.Dataset) -> Diagnostics:
     values = _finite(draws.values)
     varies = np.ptp(values.reshape(*values.shape[:2], -1), axis=-1) > 0
     rhat, bulk, tail = (np.full(values.shape[:2], np.nan) for _ in range(3))
-    rhat[varies] = array_stats.rhat(values[varies], chain_axis=-2, draw_axis=-1)
-    bulk[varies] = array_stats.ess(values[varies], chain_axis=-2, draw_axis=-1)
-    tail[varies] = array_stats.ess(values[varies], chain_axis=-2, draw_axis=-1, method="tail", prob=TAIL)
+    if varies.any():
+        rhat[varies], bulk[varies] = _rhat_and_bulk(values[varies])
+        tail[varies] = array_stats.ess(values[varies], chain_axis=-2, draw_axis=-1, method="tail", prob=TAIL)
     diverging = sample_stats["diverging"].transpose("imputation", "chain", "draw").to_numpy()
     energy = sample_stats["energy"].transpose("imputation", "chain", "draw").to_numpy()
     bfmi = np.asarray(array_stats.bfmi(energy)).min(axis=-1)
     return Diagnostics(rhat, bulk, tail, diverging.sum(axis=(1, 2)), bfmi)
+
+
+def _rhat_and_bulk(values: Array) -> tuple[Array, Array]:
+    """Return rank-normalised R-hat and bulk ESS, shape ``(quantity,)``, of draws, ``(quantity, chain, draw)``.
+
+    As ArviZ has them by name; here both are computed of the same ranks, which are most of the work.
+    """
+    from arviz_stats.base import array_stats
+
+    if values.shape[-1] % 2:  # chains are halved without the draw in the middle
+        values = np.delete(values, values.shape[-1] // 2, axis=-1)
+    median = np.median(values, axis=(1, 2), keepdims=True)
+    bulk, folded = (_normal_scores(each) for each in (values, np.abs(values - median)))
+    axes = {"chain_axis": -2, "draw_axis": -1}
+    rhat = np.maximum(*(array_stats.rhat(scores, method="split", **axes) for scores in (bulk, folded)))
+    return rhat, array_stats.ess(bulk, method="mean", **axes)
+
+
+def _normal_scores(values: Array) -> Array:
+    """Return the normal quantiles of the ranks of each quantity's draws (Blom 1958)."""
+    ranks = rankdata(values.reshape(len(values), -1), axis=1)
+    return np.asarray(ndtri((ranks - 3 / 8) / (ranks.shape[1] + 1 / 4))).reshape(values.shape)
 
 
 def _finite(values: Array) -> Array:

@@ -7,6 +7,7 @@ where Pareto k-hat exceeds 0.7 or the reweighted draws fail the gate by more tha
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -214,14 +215,14 @@ class Result:
 
 @dataclass(frozen=True)
 class _Sampled:
-    """One imputation, sampled or reweighted."""
+    """One imputation, sampled; reweighted where there are ``parts``, which tell what to choose of the ``draws``."""
 
     posterior: xr.Dataset
     sample_stats: xr.Dataset
     draws: Draws
     diagnostics: Diagnostics
     rerun: bool
-    reweighted: bool = False
+    parts: Sequence[Resampling] = ()
 
 
 def fit_tasks(
@@ -258,6 +259,10 @@ def fit_tasks(
     return results
 
 
+def _processors() -> int:
+    return os.cpu_count() or 1
+
+
 def _graph(task: Task) -> str:
     return task.graph or task.model
 
@@ -267,22 +272,23 @@ def _fit_task(task: Task, pending: Future[Any], priors: Sequence[Prior], options
     primary, *others = priors
     sampled: list[_Sampled] = []
     needed = options.imputations if task.imputed else 1
-    for imputation in range(needed):
-        if not pending.done():
-            task.data(imputation)  # made while the model is being compiled
     compiled = pending.result()
     while len(sampled) < needed:
         sampled += _sampled(task, compiled, primary, options, range(len(sampled), needed))
         if task.imputed:
             needed = imputations_needed(_joined_draws(sampled), joined([one.diagnostics for one in sampled]))
-    results = [replace(_result(task, primary, sampled), compiled=compiled)]
-    for prior in others:
-        moved = [_moved(task, compiled, primary, prior, options, i, one) for i, one in enumerate(sampled)]
-        found = joined([one.diagnostics for one in moved])
-        if found.mendable(options.draws).any() or not found.enough.all():
-            moved = _sampled(task, compiled, prior, options, range(len(sampled)))
-        results.append(_result(task, prior, moved))
-    return results
+            task.data(max(needed, len(sampled)) - 1)  # draws what is missing all at once
+
+    def moved(prior: Prior) -> Result:
+        found = [_moved(task, compiled, primary, prior, options, i, one) for i, one in enumerate(sampled)]
+        diagnostics = joined([one.diagnostics for one in found])
+        if diagnostics.mendable(options.draws).any() or not diagnostics.enough.all():
+            found = _sampled(task, compiled, prior, options, range(len(sampled)))
+        return _result(task, prior, found)
+
+    result = replace(_result(task, primary, sampled), compiled=compiled)
+    with ThreadPoolExecutor(_processors()) as side_by_side:
+        return [result, *side_by_side.map(moved, others)]
 
 
 def refitted(result: Result, options: Options, table: xr.Dataset) -> xr.Dataset | None:
@@ -323,16 +329,17 @@ def _sampled(task: Task, compiled: Any, prior: Prior, options: Options, imputati
 def _sampled_once(
     task: Task, compiled: Any, prior: Prior, options: Options, imputations: Sequence[int], settings: Settings
 ) -> list[_Sampled]:
-    """Sample some imputations once; while one is sampled, the next is made and the one before diagnosed."""
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        made = [beside.submit(task.data, imputations[0])]
-        diagnosed = []
-        for place, imputation in enumerate(imputations):
-            data = {**made[place].result(), "prior": prior.padded()}
-            made += [beside.submit(task.data, later) for later in imputations[place + 1 : place + 2]]
-            posterior, stats = sample(compiled, data, options, imputation, settings)
-            diagnosed.append(beside.submit(_diagnosed, task, posterior, stats, imputation))
-        return [one.result() for one in diagnosed]
+    """Sample and diagnose some imputations once, several side by side."""
+    processors = _processors()
+    workers = min(len(imputations), processors)
+
+    def one(imputation: int) -> _Sampled:
+        data = {**task.data(imputation), "prior": prior.padded()}
+        cores = max(processors // workers, 1)
+        return _diagnosed(task, *sample(compiled, data, options, imputation, settings, cores), imputation)
+
+    with ThreadPoolExecutor(workers) as side_by_side:
+        return list(side_by_side.map(one, imputations))
 
 
 def _diagnosed(task: Task, posterior: xr.Dataset, stats: xr.Dataset, imputation: int) -> _Sampled:
@@ -359,24 +366,23 @@ def _moved(
 
 
 def _resampled(task: Task, sampled: _Sampled, parts: Sequence[Resampling]) -> _Sampled:
-    chosen = np.stack([parts[quantity.part].chosen for quantity in sampled.draws.quantities])
     efficiency = np.array([[parts[quantity.part].efficiency for quantity in sampled.draws.quantities]])
-    values = np.take_along_axis(sampled.draws.values, chosen[None], axis=-1)
     overall = sampled.posterior[task.overall].transpose(..., "chain", "draw")
     every = np.stack([part.chosen for part in parts]).reshape(overall.shape)
     posterior = overall.copy(data=np.take_along_axis(overall.to_numpy(), every, axis=-1)).to_dataset()
-    return _Sampled(
-        posterior,
-        sampled.sample_stats,
-        Draws(sampled.draws.quantities, values),
-        sampled.diagnostics.scaled(efficiency),
-        sampled.rerun,
-        reweighted=True,
-    )
+    return replace(sampled, posterior=posterior, diagnostics=sampled.diagnostics.scaled(efficiency), parts=parts)
 
 
 def _joined_draws(sampled: Sequence[_Sampled]) -> Draws:
-    return Draws(sampled[0].draws.quantities, np.concatenate([one.draws.values for one in sampled]))
+    """Return the draws of all imputations, in one go: they are what takes most memory."""
+    quantities, (_, *shape) = sampled[0].draws.quantities, sampled[0].draws.values.shape
+    values = np.empty((len(sampled), *shape))
+    chains = np.arange(shape[1])[:, None]
+    for joined_values, one in zip(values, sampled, strict=True):
+        for place, quantity in enumerate(quantities):
+            own = one.draws.values[0, place]
+            joined_values[place] = own[chains, one.parts[quantity.part].chosen] if one.parts else own
+    return Draws(quantities, values)
 
 
 def _result(task: Task, prior: Prior, sampled: Sequence[_Sampled]) -> Result:
@@ -391,6 +397,6 @@ def _result(task: Task, prior: Prior, sampled: Sequence[_Sampled]) -> Result:
         _joined_draws(sampled),
         joined([one.diagnostics for one in sampled]),
         np.array([one.rerun for one in sampled]),
-        np.array([one.reweighted for one in sampled]),
+        np.array([bool(one.parts) for one in sampled]),
         task,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 import xarray as xr
 
 from ..data.imputed import Imputed
@@ -19,6 +21,7 @@ class Imputations:
 
     def __init__(self, source: Imputed | xr.Dataset) -> None:
         self.reconstruction: Imputed | None = None if isinstance(source, xr.Dataset) else source
+        self._drawing = Lock()
         self._table = source if isinstance(source, xr.Dataset) else None
 
     @property
@@ -35,9 +38,10 @@ class Imputations:
         return self._table
 
     def table(self, imputation: int) -> xr.Dataset:
-        """Return one imputation of the strata's table by month, drawn if need be."""
-        if self.reconstruction is not None and imputation >= self.reconstruction.imputations:
-            self.reconstruction = self.reconstruction.with_imputations(imputation + 1)
+        """Return one imputation of the strata's table by month, drawn if need be, by one thread at a time."""
+        with self._drawing:
+            if self.reconstruction is not None and imputation >= self.reconstruction.imputations:
+                self.reconstruction = self.reconstruction.with_imputations(imputation + 1)
         return self.tables.isel(imputation=[imputation])
 
     def whole(self, imputation: int) -> xr.Dataset:

@@ -57,14 +57,17 @@ def variances(draws: Draws, diagnostics: Diagnostics) -> Variances:
         Their diagnostics, whose effective sizes say how well each imputation's mean is known.
     """
     imputations = draws.values.shape[0]
-    flat = draws.values.reshape(*draws.values.shape[:2], -1).copy()
-    for index in np.flatnonzero(~np.isfinite(flat).all(axis=(0, 2))):
-        flat[:, index] = rankdata(flat[:, index]).reshape(imputations, -1)
-    within = flat.var(axis=2, ddof=1)
+    flat = draws.values.reshape(*draws.values.shape[:2], -1)
+    with np.errstate(invalid="ignore"):  # infinite ones, which follow
+        within = np.stack([one.var(axis=1, ddof=1) for one in flat])  # one by one: less memory to walk through
+        means = np.stack([one.mean(axis=1) for one in flat])
+    for index in np.flatnonzero(~np.isfinite(means).all(axis=0)):
+        ranks = rankdata(flat[:, index]).reshape(imputations, -1)
+        within[:, index], means[:, index] = ranks.var(axis=1, ddof=1), ranks.mean(axis=1)
     if imputations == 1:
-        return Variances(within[0], np.zeros(flat.shape[1]))
+        return Variances(within[0], np.zeros(len(draws.quantities)))
     error = np.divide(within, diagnostics.ess_bulk, out=np.zeros_like(within), where=diagnostics.ess_bulk > 0)
-    between = flat.mean(axis=2).var(axis=0, ddof=1) - error.mean(axis=0)
+    between = means.var(axis=0, ddof=1) - error.mean(axis=0)
     return Variances(within.mean(axis=0), np.maximum(between, 0.0))
 
 

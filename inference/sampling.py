@@ -66,6 +66,7 @@ def sample(
     options: Options,
     imputation: int,
     settings: Settings = FIRST,
+    cores: int | None = None,
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Sample one imputation.
 
@@ -81,6 +82,8 @@ def sample(
         Which imputation: part of the seed.
     settings
         Tuning and target acceptance.
+    cores
+        How many chains may run at the same time; by default as many as there are processors.
 
     Returns
     -------
@@ -95,6 +98,7 @@ def sample(
         draws=options.draws,
         tune=settings.tune,
         chains=options.chains,
+        cores=cores,
         seed=seed,
         target_accept=settings.target_accept,
         save_warmup=False,

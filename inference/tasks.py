@@ -34,7 +34,7 @@ MODELS = (*PIECEWISE_MODELS, "subgroups", "effects", "binary", "evidence")
 OF_NONPROPORTIONAL = ("omega", "omega_step_sd", "omega_trend")
 INTERVAL_MONTHS = 6.0
 PRIMARY_SHRINKAGE = SHRINKAGES[0]
-OF_STRATA = Settings(tune=200)  # their geometry is known from the start
+OF_STRATA = Settings(tune=200, target_accept=0.9)  # nearly standard normal: see models/geometry.py
 
 
 def model_edges(table: xr.Dataset, options: Options) -> NDArray[np.float64]:

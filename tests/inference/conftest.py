@@ -89,7 +89,7 @@ class NormalSampler:
         self.divergences = {}  # by settings
         self.astray = {}  # how far the first chain's effects are off, by settings
 
-    def __call__(self, compiled, data, options, imputation, settings=fitting.FIRST):
+    def __call__(self, compiled, data, options, imputation, settings=fitting.FIRST, _=None):
         assert compiled == "compiled"
         self.calls.append((imputation, tuple(data["prior"][1:, 0]), settings))
         mean, sd = normal_posterior(*data["row"], *data["prior"][1:, 0])

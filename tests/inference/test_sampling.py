@@ -122,10 +122,12 @@ def test_seed_and_imputation_decide_the_draws(pytestconfig):
     """One compiled model, sampled again; the other tests' fit came before."""
     compiled = vars(pytestconfig)["compiled_graphs"]["mf07 effects"]
 
-    def draws(seed, imputation):
-        return sample(compiled, {}, Options(draws=50, chains=2, seed=seed), imputation)[0]["theta"].to_numpy()
+    def draws(seed, imputation, cores=None):
+        options = Options(draws=50, chains=2, seed=seed)
+        return sample(compiled, {}, options, imputation, cores=cores)[0]["theta"].to_numpy()
 
-    np.testing.assert_array_equal(draws(1, 0), draws(1, 0))
+    for cores in (1, 2):  # whatever else there is to do
+        np.testing.assert_array_equal(draws(1, 0), draws(1, 0, cores))
     assert (draws(1, 0) != draws(2, 0)).any()
     assert (draws(1, 0) != draws(1, 1)).any()
 
