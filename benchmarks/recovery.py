@@ -48,7 +48,7 @@ from secondlook.inference.options import Options
 from secondlook.inference.pooling import MOST_IMPUTATION_ERROR, MOST_IMPUTATIONS
 from secondlook.inference.sampling import compile_model, sample
 from secondlook.inference.standardised import mixtures, stratum_rates
-from secondlook.inference.tasks import model_edges
+from secondlook.inference.tasks import OF_STRATA, model_edges
 from secondlook.models.piecewise import log_time
 from secondlook.models.priors import named_prior
 from secondlook.models.subgroups import ShrinkageForm, subgroup_data, subgroups
@@ -251,7 +251,7 @@ def posterior_effects(
     found: dict[str, list[Array]] = {key: [] for key in ("overall", *keys)}
     for imputation in range(table.sizes["imputation"]):
         data = subgroup_data(model_table, imputation, FORM, strata=MOST_STRATA) | prior
-        posterior, _ = sample(compiled, data, options, imputation)
+        posterior, _ = sample(compiled, data, options, imputation, OF_STRATA)
         posterior = posterior.isel(stratum=slice(len(keys)))
         chosen = model_table.isel(imputation=imputation)
         rates = stratum_rates(posterior, log_time(chosen, chosen.deaths.sum(("stratum", "arm")).to_numpy()))

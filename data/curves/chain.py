@@ -174,7 +174,7 @@ class Chain:
             Source of randomness.
         """
         forward, (losses, probabilities, number) = self._forward[0], self._jumps
-        width, deaths = forward.shape[1], np.zeros(len(forward) - 1, dtype=np.int64)
+        width, deaths, lost = forward.shape[1], np.zeros(len(forward) - 1, dtype=np.int64), np.zeros(len(forward) - 1)
         place = int(rng.choice(width, p=forward[-1] / forward[-1].sum()))
         for cell in range(deaths.size - 1, -1, -1):
             before = place + self._moves[cell] - losses[cell]
@@ -183,10 +183,29 @@ class Chain:
             total = weights.cumsum()
             if total[-1] > 0:
                 chosen = min(int(np.searchsorted(total, rng.uniform() * total[-1], side="right")), total.size - 1)
-                deaths[cell], place = number[chosen], int(before[chosen])
+                deaths[cell], place, lost[cell] = number[chosen], int(before[chosen]), losses[cell][chosen]
             else:
                 place = int(np.clip(place + self._moves[cell], 0, width - 1))
-        return deaths
+        return _corrected(deaths, lost * self.step / np.maximum(self.path.weight, TINY))
+
+
+def _corrected(deaths: Counts, worth: Array) -> Counts:
+    """Return deaths that keep up with the loss: what its steps round off would add up to several deaths.
+
+    Parameters
+    ----------
+    deaths
+        Drawn deaths by cell.
+    worth
+        The loss by cell, in deaths.
+    """
+    corrected, ahead = deaths.copy(), 0.0
+    for cell, surplus in enumerate((worth - deaths).tolist()):
+        ahead += surplus
+        change = int(max(ahead, -corrected[cell]))  # towards 0: a whole death, once it is one
+        corrected[cell] += change
+        ahead -= change
+    return corrected
 
 
 def _shifted(values: Array, shifts: Counts) -> Array:

@@ -218,6 +218,19 @@ def test_censoring_goes_on_after_the_last_number_at_risk(study):
         assert died.sum() == pytest.approx(event.sum(), abs=4)
 
 
+def test_draws_keep_up_with_the_curve(study):
+    """A death of 1,500 patients is two steps of the loss: what is rounded off must not add up to deaths."""
+    rng = np.random.default_rng(4)
+    death, closing = rng.exponential(50, 1500), rng.uniform(24, 60, 1500)
+    known = arm_curve(study, np.minimum(death, closing), death < closing, [0, 12, 24, 36, 48], jitter=0.005)
+    chain = fit_arm(known).chains[0]
+    deaths = [chain.draw(np.random.default_rng(seed)) for seed in range(20)]
+    assert min(map(min, deaths)) == 0
+    totals = np.sum(deaths, axis=1)
+    assert 0 < totals.std() < 1.5
+    assert totals.mean() == pytest.approx((death < closing).sum(), rel=DEATHS)
+
+
 def test_numbers_at_risk_are_right_by_construction(study, steady):
     time = np.sort(np.random.default_rng(1).exponential(20, 90))
     everyone = arm_curve(study, time, np.ones(90, dtype=bool), [0, 10, 20, 40], jitter=0.005)
