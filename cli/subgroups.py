@@ -24,7 +24,8 @@ from .printing import (
 )
 
 if TYPE_CHECKING:
-    from ..data.record import HazardRatio, Record
+    from ..data.outcomes import HazardRatio
+    from ..data.record import Record
     from ..inference import Reanalysis
 
 RAW = "none"

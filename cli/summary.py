@@ -35,7 +35,7 @@ from .printing import (
 )
 
 if TYPE_CHECKING:
-    from ..data.record import Survival
+    from ..data.outcomes import Survival
     from ..inference import Reanalysis
 
 CRUDE = "piecewise"

@@ -12,9 +12,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from .characteristics import Cell
 from .errors import input_error
+from .fields import ARMS, ArmId, Estimate, Item
+from .outcomes import HazardRatio, Proportion
 from .reading import built_in_trials, load_record
-from .record import ARMS, ArmId, Cell, Estimate, HazardRatio, Item, Proportion, Record
+from .record import Record
 from .subgroup import Subgroup
 
 Row = tuple[str, ...]

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .errors import InputError, Problem
-from .record import EffectsSet, HazardRatio, Record
+from .outcomes import EffectsSet, HazardRatio
+from .record import Record
 from .subgroup import Subgroup, overlapping
 
 

@@ -9,8 +9,9 @@ from functools import cache
 from itertools import combinations
 
 from .errors import InputError, Problem
+from .fields import ARMS
 from .reading import built_in_trials, load_record
-from .record import ARMS, Record
+from .record import Record
 
 Ratio = tuple[float, float, float]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from .outcomes import Adjusted, Prognostic, standard_error
 from .prevalence import Prevalence, follows_randomisation, prevalences
-from .record import Adjusted, Prognostic, Record, standard_error
+from .record import Record
 from .subgroup import Subgroup
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .cohort import TRANSFORMS, Transform
+from .outcomes import Survival
 from .printed import Printed
-from .record import Survival
 
 _SCALES: dict[Transform, Callable[[float], float]] = {
     "log-log": lambda survival: float(-np.log(-np.log(survival))),

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .errors import InputError, Problem, input_error
-from .record import LIFELINES
+from .sources import LIFELINES
 
 SEPARATORS = (",", ";", "\t")
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

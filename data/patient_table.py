@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from .cohort import MONTHS
 from .errors import InputError, input_error
-from .record import ARMS, Record
+from .fields import ARMS
+from .record import Record
 from .subgroup import OVERALL, Subgroup
 from .table import survival_table
 

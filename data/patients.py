@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from .cohort import MONTHS
 from .errors import InputError, Problem, input_error
+from .fields import ARMS
 from .patient_files import PatientRows, file_rows, frame_rows
-from .record import ARMS, Patients, Record
+from .record import Record
+from .sources import Patients
 
 Array = NDArray[np.float64]
 SHOWN = 5  # rows named of each fault

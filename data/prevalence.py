@@ -18,7 +18,9 @@ from dataclasses import dataclass
 
 from scipy.special import ndtr
 
-from .record import ARMS, ArmId, Baseline, Record
+from .characteristics import Baseline
+from .fields import ARMS, ArmId
+from .record import Record
 from .subgroup import Subgroup
 
 

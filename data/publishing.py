@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from .record import ARMS, ArmId
+from .fields import ARMS, ArmId
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from .errors import InputError, Problem, input_error
-from .record import IDENTIFIER, MONTH, TRIAL_ID, Record, References
+from .fields import IDENTIFIER, MONTH, TRIAL_ID
+from .record import Record
+from .references import References
 
 BUILT_IN = files(__package__) / "trials"
 

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from .cohort import MONTHS
+from .conduct import Arms
 from .curves import RebuiltCurves, rebuild_curves
+from .fields import ARMS
 from .imputed import Imputed
+from .outcomes import HazardRatio, Survival
 from .printed import Printed
 from .publishing import QUANTILE, cox_fit, kaplan_meier
 from .reconstruction import reconstruct
-from .record import ARMS, Arms, HazardRatio, Record, Survival
+from .record import Record
 
 EVERY_MONTHS = 6.0  # the curve is handed on at these times
 FEWEST_AT_RISK = 5  # later the curve says hardly anything

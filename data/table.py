@@ -26,7 +26,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from .record import ARMS
+from .fields import ARMS
 
 DIMENSIONS = ("imputation", "stratum", "arm", "interval")
 CELLS = ("deaths", "exposure", "censored", "entered")  # by interval

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..data import ARMS
-from ..data.record import Survival
+from ..data.outcomes import Survival
 from ..data.table import edges, numbers_at_risk
 from ..inference import Reanalysis
 from ..inference.quantities import Curves, SurvivalCurves

@@ -14,7 +14,7 @@ from scipy.stats import fisher_exact
 from scipy.stats.contingency import odds_ratio
 
 from ..data import Record
-from ..data.record import Binary, Proportion
+from ..data.outcomes import Binary, Proportion
 from ..models.priors import FROM_SISTERS
 from . import columns
 from .fitting import Task, Values

@@ -10,8 +10,8 @@ import xarray as xr
 
 from ..data import OVERALL, Record
 from ..data.cohort import cox_of_counts, normal_quantile
+from ..data.outcomes import HazardRatio
 from ..data.reconstruction import members_of
-from ..data.record import HazardRatio
 from ..data.subgroup import parse_key
 from ..data.table import pooled
 from . import columns, imbalance, synthesis

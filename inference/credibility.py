@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..data import Record, Subgroup
-from ..data.record import HazardRatio
+from ..data.outcomes import HazardRatio
 from . import columns
 from .columns import arranged
 from .homogeneity import (

@@ -21,7 +21,7 @@ import xarray as xr
 
 from ..data import Record
 from ..data.cohort import normal_quantile
-from ..data.record import HazardRatio
+from ..data.outcomes import HazardRatio
 from ..models.priors import Prior
 from . import columns
 from .fitting import MOST_K_HAT, Result

@@ -24,9 +24,9 @@ from ..data import cohort as measure
 from ..data.audit.landmarks import both_arms
 from ..data.cohort import Cohort, Transform
 from ..data.intervals import interval_transform
+from ..data.outcomes import Survival
 from ..data.reconstruction import Reconstruction, Target
 from ..data.reconstruction.unknowns import Cells, RealisedTable
-from ..data.record import Survival
 from ..data.replication import observed_table
 from ..data.subgroup import parse_key
 from .standardised import partition_subgroups

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, gammaln, ndtr, stdtr
 
+from ..characteristics import Baseline, Cell
+from ..fields import ARMS, ArmId
+from ..outcomes import Binary, Prognostic
 from ..prevalence import Prevalence, counted_prevalences, follows_randomisation
 from ..printed import Printed
-from ..record import ARMS, ArmId, Baseline, Binary, Cell, Prognostic, Record
+from ..record import Record
 from .counts import denominators
 from .finding import Finding, Verdict
 

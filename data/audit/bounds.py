@@ -7,7 +7,9 @@ deaths of the trial.
 
 from __future__ import annotations
 
-from ..record import ARMS, ArmId, Deaths, Record
+from ..fields import ARMS, ArmId
+from ..outcomes import Deaths
+from ..record import Record
 from ..subgroup import OVERALL, Subgroup
 
 

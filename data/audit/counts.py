@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ..characteristics import Baseline, Cell
+from ..fields import ARMS, ArmId
+from ..outcomes import Binary, Proportion
 from ..printed import Printed
-from ..record import ARMS, ArmId, Baseline, Binary, Cell, Proportion, Record
+from ..record import Record
 from .bounds import patients_counted
 from .finding import Finding, Verdict
 

@@ -9,7 +9,8 @@ from itertools import product
 
 from scipy.special import ndtri
 
-from ..record import Design, Record
+from ..conduct import Design
+from ..record import Record
 from .finding import Finding, Range, Verdict, judged, overlap
 
 ROUNDINGS = ("in all", "per arm", "per arm before dropout")

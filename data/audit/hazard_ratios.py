@@ -10,8 +10,10 @@ from typing import Literal
 
 from scipy.special import ndtr, ndtri
 
+from ..fields import ARMS
+from ..outcomes import HazardRatio
 from ..printed import Printed
-from ..record import ARMS, HazardRatio, Record
+from ..record import Record
 from ..subgroup import OVERALL, Subgroup
 from .bounds import deaths_between, most_patients, trial_deaths, trial_patients
 from .finding import Finding, Range, Verdict, judged, overlap

@@ -9,7 +9,8 @@ from scipy.special import ndtri
 
 from ..cohort import Transform
 from ..intervals import interval_transform
-from ..record import HazardRatio, Record, Survival
+from ..outcomes import HazardRatio, Survival
+from ..record import Record
 from ..subgroup import Subgroup
 from .finding import Finding
 

@@ -10,8 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import InputError, Problem
+from ..fields import ARMS, ArmId
 from ..patient_files import PatientRows, file_rows
-from ..record import ARMS, ArmId, Curve, Record
+from ..record import Record
+from ..sources import Curve
 from .path import Array
 
 COLUMNS = ("time", "survival")

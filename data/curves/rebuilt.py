@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from ..cohort import cox_of_counts
 from ..errors import input_error
+from ..fields import ARMS, ArmId
 from ..imputed import FIT_SHEET_COLUMNS
 from ..patient_table import patient_table
 from ..publishing import QUANTILE, cox_fit, kaplan_meier, km_median
-from ..record import ARMS, ArmId, Record
+from ..record import Record
 from ..subgroup import OVERALL
 from .path import ArmCurve, Array, Counts
 from .reading import DigitisedCurve, read_curves

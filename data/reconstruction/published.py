@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from .. import cohort as measure
 from ..errors import InputError, input_error
+from ..fields import ARMS, ArmId
 from ..imputed import FIT_SHEET_COLUMNS
-from ..record import ARMS, ArmId, Record
+from ..record import Record
 from ..subgroup import OVERALL
 from ..table import patient_rows, survival_table
 from .solver import Indices, Problem, Vector, solve

@@ -16,9 +16,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ..characteristics import Baseline, Partition, PatientsCount
 from ..errors import InputError, Problem, input_error
+from ..fields import ARMS, ArmId
 from ..prevalence import counted_prevalences, prevalences
-from ..record import ARMS, ArmId, Baseline, Partition, PatientsCount, Record
+from ..record import Record
 from ..subgroup import OVERALL, Subgroup
 from .unknowns import Cells
 

@@ -15,9 +15,12 @@ import numpy as np
 
 from .. import cohort as measure
 from ..cohort import Array, Cohort
+from ..conduct import FollowUp
+from ..fields import ARMS, ArmId
 from ..intervals import interval_transform
+from ..outcomes import HazardRatio, Median, Prognostic, Survival
 from ..printed import Printed
-from ..record import ARMS, ArmId, FollowUp, HazardRatio, Median, Prognostic, Record, Survival
+from ..record import Record
 from ..subgroup import OVERALL, Subgroup
 from . import slopes
 from .slopes import Derivatives, weighted

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondlook.data import OVERALL, Printed, Record, built_in_trials, load_record
+from secondlook.data.outcomes import HazardRatio, Prognostic, standard_error
 from secondlook.data.reading import parse_record
-from secondlook.data.record import HazardRatio, Prognostic, standard_error
 from secondlook.data.subgroup import overlapping
 
 MINIMAL: dict[str, Any] = {
