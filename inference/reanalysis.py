@@ -23,7 +23,7 @@ from ..data.reconstruction import check_partition, outside_partitions, reconstru
 from ..models.priors import PRIMARY, available_priors, named_prior
 from ..models.shrinkage import ShrinkageForm
 from . import binary, columns, synthesis
-from .binary import binary_rows, binary_task, endpoints_of
+from .binary import binary_rows, endpoints_of
 from .columns import arranged
 from .comparison import comparison_rows
 from .conflict import conflict_rows, external_facts
@@ -35,17 +35,8 @@ from .judging import judged
 from .options import Options
 from .sensitivity import sensitivity
 from .sources import Notes, Notify, tables_of, tell_nobody
-from .synthesis import evidence_rows, evidence_task
-from .tasks import (
-    MODELS,
-    PIECEWISE_MODELS,
-    PRIMARY_SHRINKAGE,
-    check_landmarks,
-    default_landmarks,
-    effects_task,
-    piecewise_task,
-    subgroup_tasks,
-)
+from .synthesis import evidence_rows
+from .tasks import MODELS, PIECEWISE_MODELS, PRIMARY_SHRINKAGE, default_landmarks, tasks_of
 from .versions import run_facts
 
 WITHHELD_IMPUTATIONS = 5
@@ -288,7 +279,7 @@ def analyse(
         raise _unsupported(record, models, notes)
     landmarks = options.landmarks or default_landmarks(record, sources[""].tables if "" in sources else None)
     studies = (studies or pooled_trials(record)) if synthesis.MODEL in models else ()
-    tasks = _tasks(record, models, partition, shrinkages, sources, landmarks, options, studies)
+    tasks = tasks_of(record, models, partition, shrinkages, sources, landmarks, options, studies)
     of_strata = "subgroups" in models and partition is None and record.source != "patients"
     others = endpoints_of(record)[1] if binary.MODEL in models else ()
     for note in (*(outside_partitions(record) if of_strata else ()), *others):
@@ -327,31 +318,6 @@ def _divisions(record: Record, models: Sequence[str], partition: str | None) -> 
     known = jointly if record.source == "patients" else list(record.all_partitions)
     strata = [partition] if partition else known
     return partition, [*whole, *strata] if "subgroups" in models else whole
-
-
-def _tasks(
-    record: Record,
-    models: Sequence[str],
-    partition: str | None,
-    shrinkages: Sequence[str],
-    sources: Mapping[str, Imputations],
-    landmarks: Sequence[float],
-    options: Options,
-    studies: Sequence[Study],
-) -> list[Task]:
-    tasks = []
-    if "" in sources:
-        check_landmarks(record, sources[""].whole(0), options)
-        tasks = [
-            piecewise_task(model, sources[""], landmarks, options) for model in PIECEWISE_MODELS if model in models
-        ]
-        if "subgroups" in models:
-            tasks += subgroup_tasks(record, sources, shrinkages, landmarks, options)
-    effects = effects_task(record, options, partition) if "effects" in models or studies else None
-    endpoints, _ = endpoints_of(record) if binary.MODEL in models else ((), ())
-    pooling = evidence_task(studies, options, effects) if studies else None
-    wanted = (effects if "effects" in models else None, pooling)
-    return [*tasks, *filter(None, wanted), *([binary_task(endpoints)] if endpoints else [])]
 
 
 def _adjusted(task: Task, record: Record, options: Options, notes: Notes) -> Task:

@@ -14,17 +14,20 @@ from ..data import Record
 from ..data.cohort import MONTHS
 from ..data.effect_sets import EffectSet, effect_sets
 from ..data.errors import input_error
-from ..data.evidence import pooled_trials
+from ..data.evidence import Study, pooled_trials
 from ..data.subgroup import parse_key
 from ..data.table import edges, interval_edges, regroup
 from ..models.priors import Prior
 from ..models.shrinkage import SHRINKAGES, ShrinkageForm
+from . import binary
+from .binary import binary_task, endpoints_of
 from .fitting import Data, Task, Values
 from .imputations import Imputations
 from .options import Options
 from .quantities import Quantity, curve_quantities, curves_of, ratio_quantities
 from .sampling import Settings
 from .standardised import partition_subgroups, standardised_quantities
+from .synthesis import evidence_task
 
 if TYPE_CHECKING:
     from ..models.subgroups import Division
@@ -326,3 +329,54 @@ def _effect_values(sets: Sequence[EffectSet], posterior: xr.Dataset) -> Values:
             quantity = Quantity("interaction_sd", label, None, "overall", one.partition, None, part)
             found[one.partition, label] = (quantity, posterior["tau"].isel(set=part).to_numpy())
     return list(found.values())
+
+
+def tasks_of(
+    record: Record,
+    models: Sequence[str],
+    partition: str | None,
+    shrinkages: Sequence[str],
+    sources: Mapping[str, Imputations],
+    landmarks: Sequence[float],
+    options: Options,
+    studies: Sequence[Study],
+) -> list[Task]:
+    """Return what is fitted: the wanted models, those of them that the record supports.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    models
+        Which models are wanted.
+    partition
+        For ``effects``: only this partition's rows.
+    shrinkages
+        For ``subgroups``: see `subgroup_tasks`.
+    sources
+        Survival tables by partition; without the whole trial's (``""``) no model of survival times is fitted.
+    landmarks
+        Times to report at.
+    options
+        Intervals, seed and scales of priors.
+    studies
+        Trials to pool; none where ``evidence`` is not wanted.
+
+    Raises
+    ------
+    InputError
+        When a landmark cannot be reported at, or the partition has no effects to pool.
+    """
+    tasks = []
+    if "" in sources:
+        check_landmarks(record, sources[""].whole(0), options)
+        tasks = [
+            piecewise_task(model, sources[""], landmarks, options) for model in PIECEWISE_MODELS if model in models
+        ]
+        if "subgroups" in models:
+            tasks += subgroup_tasks(record, sources, shrinkages, landmarks, options)
+    effects = effects_task(record, options, partition) if "effects" in models or studies else None
+    endpoints, _ = endpoints_of(record) if binary.MODEL in models else ((), ())
+    pooling = evidence_task(studies, options, effects) if studies else None
+    wanted = (effects if "effects" in models else None, pooling)
+    return [*tasks, *filter(None, wanted), *([binary_task(endpoints)] if endpoints else [])]
