@@ -98,9 +98,10 @@ def intervals(seed: int, imputations: int, draws: int) -> list[dict[str, object]
     record = parse_record(fields(patients))
     rebuilt = reconstruct(record, "receptor", imputations=imputations, seed=seed)
     known = patient_table(patients, rebuilt.strata.subgroups)
-    own, options = cox_effects(known), Options(draws=draws or 1, seed=seed)
+    own = cox_effects(known)
     rows = [*_cox_rows(rebuilt.table, truth, own)]
     if draws:
+        options = Options(draws=draws, seed=seed)
         for name, table in (("posterior", rebuilt.table), ("posterior of the patients", known)):
             rows += _posterior_rows(name, table, truth, own, record, options)
     return rows

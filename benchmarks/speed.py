@@ -178,13 +178,15 @@ def lines(runs: int, reanalyse_runs: int) -> list[Line]:
             found.append(Line("secondlook reanalyse, warm", whole, 60.0))
         fit = ["fit", "--out", str(Path(folder) / "fits"), *FEW, "--prior"]
         found.append(Line("secondlook fit --prior sceptical, 5 imputations", repeated([*fit, "sceptical"], runs)))
-    return [*found, *prior_cost(runs), *partition_cost(runs), *grid_cost(runs)]
+    strata = partition_cost(reanalyse_runs) if reanalyse_runs else []
+    return [*found, *prior_cost(runs), *strata, *grid_cost(runs)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=5, help="timed runs of the short commands")
-    parser.add_argument("--reanalyse-runs", type=int, default=3, help="timed runs of reanalyse; 0 leaves it out")
+    long = "timed runs of reanalyse and of the strata; 0 leaves them out"
+    parser.add_argument("--reanalyse-runs", type=int, default=3, help=long)
     given = parser.parse_args()
     print(f"{'seconds':<48}{'min':>8}{'median':>8}{'max':>8}{'target':>8}  met")
     for line in lines(given.runs, given.reanalyse_runs):

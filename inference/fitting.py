@@ -277,7 +277,8 @@ def _fit_task(task: Task, pending: Future[Any], priors: Sequence[Prior], options
         sampled += _sampled(task, compiled, primary, options, range(len(sampled), needed))
         if task.imputed:
             needed = imputations_needed(_joined_draws(sampled), joined([one.diagnostics for one in sampled]))
-            task.data(max(needed, len(sampled)) - 1)  # draws what is missing all at once
+            if needed > len(sampled):
+                task.data(needed - 1)  # draws all that are missing at once
 
     def moved(prior: Prior) -> Result:
         found = [_moved(task, compiled, primary, prior, options, i, one) for i, one in enumerate(sampled)]
@@ -330,12 +331,11 @@ def _sampled_once(
     task: Task, compiled: Any, prior: Prior, options: Options, imputations: Sequence[int], settings: Settings
 ) -> list[_Sampled]:
     """Sample and diagnose some imputations once, several side by side."""
-    processors = _processors()
-    workers = min(len(imputations), processors)
+    workers = min(len(imputations), _processors())
+    cores = _processors() // workers
 
     def one(imputation: int) -> _Sampled:
         data = {**task.data(imputation), "prior": prior.padded()}
-        cores = max(processors // workers, 1)
         return _diagnosed(task, *sample(compiled, data, options, imputation, settings, cores), imputation)
 
     with ThreadPoolExecutor(workers) as side_by_side:

@@ -42,7 +42,7 @@ class Imputations:
         with self._drawing:
             if self.reconstruction is not None and imputation >= self.reconstruction.imputations:
                 self.reconstruction = self.reconstruction.with_imputations(imputation + 1)
-        return self.tables.isel(imputation=[imputation])
+            return self.tables.isel(imputation=[imputation])
 
     def whole(self, imputation: int) -> xr.Dataset:
         """Return one imputation of the whole trial's table by month."""

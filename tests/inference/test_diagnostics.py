@@ -31,14 +31,17 @@ def diagnosed(values, **arguments):
     return diagnose(Draws(QUANTITIES, values), stats(**arguments))
 
 
-def test_independent_draws_pass(values):
+@pytest.mark.parametrize("draws", [500, 499])
+def test_independent_draws_pass(values, draws):
+    values = values[..., :draws]
     found = diagnosed(values)
     assert found.sound.all() and found.enough.all()
     assert found.rhat.shape == (3, 2) and found.bfmi_min.shape == (3,)
-    np.testing.assert_allclose(found.ess_bulk, 2000, rtol=0.25)
+    np.testing.assert_allclose(found.ess_bulk, 4 * draws, rtol=0.25)
     for imputation, quantity in np.ndindex(3, 2):  # as ArviZ has it, chain by chain
         ours = values[imputation, quantity]
         assert found.rhat[imputation, quantity] == pytest.approx(array_stats.rhat(ours, chain_axis=0, draw_axis=1))
+        assert found.ess_bulk[imputation, quantity] == pytest.approx(array_stats.ess(ours, chain_axis=0, draw_axis=1))
         assert found.ess_tail[imputation, quantity] == pytest.approx(
             array_stats.ess(ours, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95))
         )
