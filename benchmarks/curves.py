@@ -8,8 +8,9 @@ and points depend on the seed alone; seeds and design were fixed before the meth
 
 For each trial: errors of the Cox log hazard ratio (lifelines), of the deaths and of the arms' medians, with the risk
 table alone and with the arms' deaths too, by this package and by the usual heuristic (`guyot.py`); and what remains
-if every death is placed rightly and only the censored are spread evenly between the times of the risk table. Smaller
-errors of the points (`--jitter`) tell what is left open by the risk table, however well the curve is read.
+if every death is placed rightly and only the censored are spread evenly between the times of the risk table. Beside
+the medians stand those read straight off the points. Smaller errors of the points (`--jitter`) tell what is left open
+by the risk table, however well the curve is read.
 
 Of the imputations: z = (mean log hazard ratio of 20 draws - truth) / their SD. Calibrated draws make it 0 on average,
 with an SD of 1.
@@ -32,6 +33,7 @@ from lifelines.datasets import load_gbsg2
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from scipy.optimize import isotonic_regression
 
 from secondlook.data.cohort import MONTHS
 from secondlook.data.curves.path import ArmCurve
@@ -120,38 +122,53 @@ def log_hazard_ratio(trial: Trial) -> float:
     return float(CoxPHFitter().fit(pd.DataFrame(columns), "time", "event").params_["treated"])
 
 
-def rebuilt(
-    trial: Trial, seed: int, number: int, ways: Sequence[str] = WAYS, jitter: float = JITTER, draws: int = 0
-) -> dict[str, list[Trial]]:
-    """Return a trial rebuilt in some ways, each followed by its draws where it has any."""
+def pages(trial: Trial, seed: int, number: int, jitter: float = JITTER) -> Iterator[tuple[Array, Mask, ArmCurve]]:
+    """Yield the patients of each arm, times and deaths, with the points and the risk table that a paper shows."""
     rng = np.random.default_rng([seed, number, 1])
     axis, times = trial.time.max(), int(rng.integers(6, 9))
     table = axis * np.arange(times) / times
-    parts: dict[str, list[list[tuple[Array, Mask, Mask]]]] = {way: [] for way in ways}
     for treated in (False, True):
         arm = trial.treatment == treated
         time, event = trial.time[arm], trial.event[arm]
         points = digitised(time, event, axis, rng, jitter)
         numbers = (time[:, None] >= table).sum(axis=0)
         some = numbers > 0
-        known = ArmCurve(*points, table[some], numbers[some], None, max(float(points[0][-1]), float(table[some][-1])))
+        end = max(float(points[0][-1]), float(table[some][-1]))
+        yield time, event, ArmCurve(*points, table[some], numbers[some], None, end)
+
+
+def read_off(trial: Trial, seed: int, number: int, jitter: float = JITTER) -> Iterator[float]:
+    """Yield relative errors of medians taken from where the points themselves, made monotone, cross one half."""
+    for time, event, known in pages(trial, seed, number, jitter):
+        survival = isotonic_regression(known.survival, increasing=False).x
+        median = km_median(time, event)
+        if median and survival[-1] < 0.5:
+            yield float(np.interp(-0.5, -survival, known.time)) / median - 1
+
+
+def rebuilt(
+    trial: Trial, seed: int, number: int, ways: Sequence[str] = WAYS, jitter: float = JITTER, draws: int = 0
+) -> dict[str, list[Trial]]:
+    """Return a trial rebuilt in some ways, each followed by its draws where it has any."""
+    parts: dict[str, list[list[tuple[Array, Mask, Mask]]]] = {way: [] for way in ways}
+    for treated, (time, event, known) in enumerate(pages(trial, seed, number, jitter)):
         for way in ways:
             if way == LEFT_OPEN:
-                sets = [(spread(time, event, table), event)]
+                sets = [(spread(time, event, known.risk_times), event)]
             elif way in USUAL:
                 sets = [guyot(replace(known, events=int(event.sum()) if USUAL[way] else None))]
             else:
                 fit = fit_arm(replace(known, events=int(event.sum()) if REBUILT[way] else None))
                 sets = [fit.patients(), *(fit.patients(rng) for rng in _sources(seed, number, treated, draws))]
-            parts[way].append([(*one, np.full(one[0].size, treated)) for one in sets])
+            parts[way].append([(*one, np.full(one[0].size, bool(treated))) for one in sets])
     return {
         way: [Trial(trial.name, *map(np.concatenate, zip(*one, strict=True))) for one in zip(*arms, strict=True)]
         for way, arms in parts.items()
     }
 
 
-def _sources(seed: int, number: int, treated: bool, draws: int) -> Iterator[np.random.Generator]:
-    return (np.random.default_rng([seed, number, 2, int(treated), draw]) for draw in range(draws))
+def _sources(seed: int, number: int, treated: int, draws: int) -> Iterator[np.random.Generator]:
+    return (np.random.default_rng([seed, number, 2, treated, draw]) for draw in range(draws))
 
 
 def spread(time: Array, event: Mask, table: Array) -> Array:
@@ -181,14 +198,17 @@ def errors_of(trial: Trial, other: Trial, log_ratio: float, draws: Sequence[Tria
     )
 
 
-def study(trials: int, seed: int, jitter: float = JITTER) -> Iterator[tuple[Trial, dict[str, Errors]]]:
-    """Yield every trial with its errors by way."""
+def study(
+    trials: int, seed: int, jitter: float = JITTER
+) -> Iterator[tuple[Trial, dict[str, Errors], tuple[float, ...]]]:
+    """Yield every trial with its errors by way, and those of medians read straight off the points."""
     sizes = np.linspace(*SIZES, trials).round().astype(int)
     every = [gbsg2(), *(simulated(number + 1, int(size), seed) for number, size in enumerate(sizes))]
     for number, trial in enumerate(every):
         log_ratio = log_hazard_ratio(trial)
         made = rebuilt(trial, seed, number, jitter=jitter, draws=DRAWS)
-        yield trial, {way: errors_of(trial, one, log_ratio, draws) for way, (one, *draws) in made.items()}
+        errors = {way: errors_of(trial, one, log_ratio, draws) for way, (one, *draws) in made.items()}
+        yield trial, errors, tuple(read_off(trial, seed, number, jitter))
 
 
 def summary(name: str, values: Sequence[float]) -> list[str]:
@@ -206,7 +226,9 @@ def main() -> None:
     shown = (*REBUILT, LEFT_OPEN)
     each = Table("trial", "patients", "deaths", *(f"log HR, {way}" for way in shown), "deaths, risk table")
     found: dict[str, list[Errors]] = {way: [] for way in WAYS}
-    for trial, errors in study(options.trials, options.seed, options.jitter):
+    straight: list[float] = []
+    for trial, errors, medians in study(options.trials, options.seed, options.jitter):
+        straight += medians
         for way, one in errors.items():
             found[way].append(one)
         off = [f"{errors[way].log_ratio:+.4f}" for way in shown]
@@ -220,6 +242,7 @@ def main() -> None:
         if way != LEFT_OPEN:
             total.add_row(*summary(f"deaths, {way}", [one.deaths for one in all_errors]))
             total.add_row(*summary(f"medians, {way}", [value for one in all_errors for value in one.medians]))
+    total.add_row(*summary("medians, read straight off the points", straight))
     console.print(total)
     draws = Table("imputations", "mean of z", "SD of z", "|z| < 1.96")
     for way in REBUILT:

@@ -40,12 +40,15 @@ class PatientRows:
         What messages call the row at a place from 0.
     decimal_comma
         Whether numbers may have a comma for the point.
+    bare
+        Whether the columns had no names.
     """
 
     frame: pd.DataFrame
     place: str
     row_name: Callable[[int], str]
     decimal_comma: bool = False
+    bare: bool = False
 
 
 def frame_rows(frame: pd.DataFrame, wanted: Sequence[str], place: str = "patients") -> PatientRows:
@@ -69,7 +72,9 @@ def frame_rows(frame: pd.DataFrame, wanted: Sequence[str], place: str = "patient
     return PatientRows(frame[list(wanted)].reset_index(drop=True), place, lambda row: f"row {row + 1}")
 
 
-def file_rows(path: Path, name: str, wanted: Sequence[str], numbers: Sequence[str]) -> PatientRows:
+def file_rows(
+    path: Path, name: str, wanted: Sequence[str], numbers: Sequence[str], *, may_be_bare: bool = False
+) -> PatientRows:
     """Return the patients of a file or of a data set.
 
     Parameters
@@ -82,6 +87,8 @@ def file_rows(path: Path, name: str, wanted: Sequence[str], numbers: Sequence[st
         Columns to read.
     numbers
         Those of them that hold measurements rather than codes.
+    may_be_bare
+        Whether a CSV file may begin with numbers: its columns are then the wanted ones, in order.
 
     Raises
     ------
@@ -92,7 +99,7 @@ def file_rows(path: Path, name: str, wanted: Sequence[str], numbers: Sequence[st
         return frame_rows(_data_set(name), wanted, name)
     if path.suffix.lower() in (".parquet", ".pq"):
         return _parquet_rows(path, name, wanted)
-    return _Csv(_decoded(path, name), name, tuple(wanted)).rows(numbers)
+    return _Csv(_decoded(path, name), name, tuple(wanted), may_be_bare).rows(numbers)
 
 
 def _check_columns(wanted: Sequence[str], found: Sequence[str], place: str) -> None:
@@ -141,17 +148,29 @@ class _Csv:
     text: str
     place: str
     wanted: tuple[str, ...]
+    may_be_bare: bool = False
 
     @cached_property
     def separator(self) -> str:
         """The separator under which most of the wanted columns are there, then the one that makes most columns."""
-        headers = {one: _header(self.text, one) for one in SEPARATORS}
-        return max(SEPARATORS, key=lambda one: (len({*headers[one]} & {*self.wanted}), len(headers[one])))
+        bare = [one for one in SEPARATORS if self._holds_numbers(one)]
+        headers = {one: _header(self.text, one) for one in bare or SEPARATORS}
+        return max(headers, key=lambda one: (len({*headers[one]} & {*self.wanted}), len(headers[one])))
+
+    def _holds_numbers(self, separator: str) -> bool:
+        """Return whether the first row holds numbers of the wanted columns where names may be left out."""
+        first = [_point(text) if separator != "," else text for text in _header(self.text, separator)]
+        return self.may_be_bare and len(first) == len(self.wanted) and all(map(_is_number, first))
+
+    @cached_property
+    def bare(self) -> bool:
+        """Whether the columns have no names."""
+        return self._holds_numbers(self.separator)
 
     @cached_property
     def header(self) -> list[str]:
         """The names of the columns."""
-        return _header(self.text, self.separator)
+        return list(self.wanted) if self.bare else _header(self.text, self.separator)
 
     def rows(self, numbers: Sequence[str]) -> PatientRows:
         """Return the wanted columns: measurements as text, codes as categories of text."""
@@ -163,7 +182,7 @@ class _Csv:
         kept = np.flatnonzero(~self._blank(frame))
         name = self._row_name
         found = frame if len(kept) == len(frame) else frame.iloc[kept].reset_index(drop=True)
-        return PatientRows(found, self.place, lambda row: name(int(kept[row])), self.separator != ",")
+        return PatientRows(found, self.place, lambda row: name(int(kept[row])), self.separator != ",", self.bare)
 
     def _frame(self, numbers: Sequence[str]) -> pd.DataFrame:
         """Return the wanted columns, rows as they stand after the header; what a row has beyond it is cut off."""
@@ -176,7 +195,7 @@ class _Csv:
                 sep=self.separator,
                 header=None,
                 names=range(len(self.header)),
-                skiprows=self._blank_lines + 1,
+                skiprows=self._blank_lines + (not self.bare),
                 usecols=list(places.values()),
                 skipinitialspace=True,
                 **options,
@@ -218,7 +237,7 @@ class _Csv:
         return starts[self._blank_lines :]
 
     def _row_name(self, row: int) -> str:
-        return f"line {self._starts_of(row + 1) + 1}"
+        return f"line {self._starts_of(row + (not self.bare)) + 1}"
 
     def _blank(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
         """Return which rows hold nothing at all, in other columns either."""
@@ -230,10 +249,11 @@ class _Csv:
         return np.asarray(blank)
 
     def _records(self, strict: bool = False) -> Iterator[list[str]]:
-        """Yield the records after the header."""
+        """Yield the records, without the header."""
         lines = io.StringIO(self.text[self._blank_lines :])
         reader = csv.reader(lines, delimiter=self.separator, skipinitialspace=True, strict=strict)
-        next(reader, None)
+        if not self.bare:
+            next(reader, None)
         yield from reader
 
     def _unclosed(self) -> Problem:
@@ -250,6 +270,18 @@ class _Csv:
 def _header(text: str, separator: str) -> list[str]:
     record = next(csv.reader(io.StringIO(text.lstrip("\n")), delimiter=separator, skipinitialspace=True), [])
     return [name.strip() for name in record]
+
+
+def _point(text: str) -> str:
+    return text.replace(",", ".")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _decoded(path: Path, place: str) -> str:

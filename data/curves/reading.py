@@ -81,7 +81,7 @@ def _arms(record: Record) -> Iterator[Problem]:
 
 
 def _read(record: Record, curve: Curve) -> DigitisedCurve:
-    rows = file_rows(record.beside(curve.file), curve.file, COLUMNS, COLUMNS)
+    rows = file_rows(record.beside(curve.file), curve.file, COLUMNS, COLUMNS, may_be_bare=True)
     time, survival = (_numbers(rows, column) for column in COLUMNS)
     largest = float(np.nanmax(survival, initial=0.0))
     percent = largest > PERCENT
@@ -102,7 +102,8 @@ def _read(record: Record, curve: Curve) -> DigitisedCurve:
         raise InputError(problems)
     name = f"curve of {curve.arm} ({curve.file})"
     found = _in_order(time, survival / unit)
-    notes = (["survival is in percent: divided by 100"] if percent else []) + found[2]
+    notes = ["its columns have no names: taken as time and survival"] if rows.bare else []
+    notes += (["survival is in percent: divided by 100"] if percent else []) + found[2]
     return DigitisedCurve(curve.arm, *found[:2], curve.file, tuple(f"{name}: {note}" for note in notes))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from ..cohort import cox_of_counts
 from ..errors import input_error
@@ -26,6 +27,7 @@ from .rebuilding import ArmFit, fit_arm
 
 COUNT_HALF_WIDTH = 0.5
 LATER = 0.02  # of the curve: a risk table that goes on this much longer is worth a note
+ODD, IMPOSSIBLE = 0.03, 0.1  # by how much more of the patients are at risk than the curve leaves alive
 
 
 @dataclass(frozen=True)
@@ -305,7 +307,24 @@ def _known(record: Record, curve: DigitisedCurve, notes: list[str]) -> ArmCurve:
         raise input_error(
             record.id, f"arms.{curve.arm}.events", events, f"more than the {numbers[0]} at risk at time 0"
         )
-    return ArmCurve(curve.time, curve.survival, times, numbers, events, max(end, float(times[-1])))
+    known = ArmCurve(curve.time, curve.survival, times, numbers, events, max(end, float(times[-1])))
+    notes += _too_many(record, curve.arm, known)
+    return known
+
+
+def _too_many(record: Record, arm: ArmId, known: ArmCurve) -> Iterator[str]:
+    """Yield where more patients are at risk than the curve leaves alive; refuse what no digitising explains."""
+    survival = isotonic_regression(known.survival, increasing=False).x
+    alive = np.append(1.0, survival)[np.searchsorted(known.time, known.risk_times, side="right")]  # the point before
+    beyond = known.at_risk / known.patients - alive
+    worst = int(np.argmax(beyond))
+    time, number = known.risk_times[worst], known.at_risk[worst]
+    share = f"{alive[worst]:.0%}"
+    told = f"{number} of {known.patients} at risk at {time:g}, but its curve leaves no more than {share} alive"
+    if beyond[worst] > IMPOSSIBLE:
+        raise input_error(record.id, f"at_risk of {arm}", None, f"{told}; check both, or leave one out: use = false")
+    if beyond[worst] > ODD:
+        yield f"{arm} has {told}"
 
 
 def _risk_table(record: Record, curve: DigitisedCurve, notes: list[str]) -> tuple[Array, Counts]:
@@ -366,4 +385,5 @@ def _deviations(record: Record, arm: ArmId, fit: ArmFit) -> Iterator[str]:
     if events is not None and abs(told - events) > max(3.0, 0.05 * events):
         yield f"{arm} has {events} deaths, but its curve and numbers at risk come to {told:.0f}"
     elif events is None and record.totals is None and fit.known.risk_times.size > 1:
-        yield f"deaths of {arm} are not printed: {told:.0f} follow from its curve and numbers at risk"
+        _, died = fit.patients()
+        yield f"deaths of {arm} are not printed: {died.sum()} follow from its curve and numbers at risk"

@@ -106,9 +106,21 @@ def test_what_digitisers_write_is_put_in_order_and_told(located):
     assert treatment.notes == ()
 
 
+@pytest.mark.parametrize("text", ["0,1\n6,0.9\n12,0.8\n", "0;1\n6,0;0,9\n12,0;0,8\n", "\n0\t1\n6\t0.9\n12\t0.8"])
+def test_columns_may_have_no_names(located, text):
+    control, treatment = read_curves(located(text))
+    np.testing.assert_allclose(control.time, [0, 6, 12])
+    np.testing.assert_allclose(control.survival, [1, 0.9, 0.8])
+    assert control.notes == ("curve of control (control.csv): its columns have no names: taken as time and survival",)
+    assert treatment.notes == ()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("0,1\n5,x\n6,0.8\n", "control.csv: line 2, column survival: x: must be a number; must lie between 0 and 1"),
+        ("0,1\n5,0.9,3\n6,0.8\n", "control.csv: line 2: has 3 fields, but the header names 2 columns"),
+        ("0,1,2\n5,0.9,3\n6,0.8,2\n", "control.csv: column time: missing; there are 0, 1, 2"),
         ("time,alive\n0,1\n", "control.csv: column survival: missing; there are time, alive"),
         ("time,survival\n0,1\nx,0.9\n6,0.8\n7,\n", "control.csv: line 3, column time: x: must be a number of months"),
         ("time,survival\n0,1\n5,\n6,0.8\n", "control.csv: line 3, column survival: missing, but required"),
@@ -136,6 +148,18 @@ def test_both_files_and_arms_are_told_at_once(located):
         read_curves(located(curve=one))
     with pytest.raises(InputError, match=r"treatment\.csv: cannot be read"):
         read_curves(located(curve=[*one, {"arm": "treatment", "file": "none/treatment.csv"}]))
+
+
+def test_more_at_risk_than_alive_is_told_or_refused(located):
+    def with_last(number):
+        at_risk = [{"arm": "control", "times": [0, 24, 36], "patients": [100, 62, number]}]
+        return located(at_risk=at_risk)
+
+    assert "at risk at" not in " ".join(rebuild_curves(with_last(52), imputations=1).notes)
+    told = "control has 55 of 100 at risk at 36, but its curve leaves no more than 50% alive"
+    assert told in rebuild_curves(with_last(55), imputations=1).notes
+    with pytest.raises(InputError, match="at_risk of control: 61 of 100 at risk at 36"):
+        rebuild_curves(with_last(61), imputations=1)
 
 
 def test_a_fit_tells_every_fault_of_the_files(located):
