@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from .errors import InputError, Problem, input_error
@@ -199,8 +200,31 @@ def _problem(place: str, detail: ErrorDetails) -> Problem:
     context = detail.get("ctx", {})
     message = _PATTERNS.get(context.get("pattern", ""), _ALLOWED.get(detail["type"], "").format(**context))
     given = detail["input"]
-    shown = "" if detail["type"] == "missing" or isinstance(given, Mapping) else repr(given)
+    unknown = detail["type"] == "extra_forbidden"
+    if unknown:
+        message += f"; {_known_keys(detail['loc'])}"
+    whole = isinstance(given, Mapping) or (unknown and isinstance(given, list))
+    shown = "" if detail["type"] == "missing" or whole else repr(given)
     return Problem(place, _path(detail["loc"]), shown, message or detail["msg"].removeprefix("Value error, "))
+
+
+def _known_keys(location: Sequence[int | str]) -> str:
+    """Tell the keys of the table that a location lies in, or the one that was meant."""
+    models: list[type[BaseModel]] = [Record]
+    for part in location[:-1]:
+        fields = [model.model_fields[str(part)] for model in models if part in model.model_fields]
+        models = [model for field in fields for model in _models(field.annotation)] or models
+    known = sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
+    meant = get_close_matches(str(location[-1]), known, 1)
+    return f"did you mean {meant[0]}?" if meant else f"known are {', '.join(known)}"
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the tables that a field may hold, by itself, in a list or under names."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -116,7 +116,12 @@ PROBABILITY = "must be a probability between 0 and 1 (60% is written 0.60)"
         ),
         ({"title": ""}, "title: '': must not be empty"),
         ({"title": 7}, "title: 7: must be text"),
-        ({"titel": "x"}, "titel: 'x': unknown key"),
+        ({"factor": [{"name": "er"}]}, "factor: unknown key; did you mean factors?"),
+        (
+            {"factors": {"er": {"label": "ER", "levels": ["-", "+"], "level": 1}}},
+            "factors.er.level: 1: unknown key; did you mean levels?",
+        ),
+        ({"titel": "x"}, "titel: 'x': unknown key; did you mean title?"),
         ({"time_unit": "hours"}, "time_unit: 'hours': must be 'days', 'weeks', 'months' or 'years'"),
         ({"landmarks": [60, 36]}, "landmarks: [60, 36]: landmarks must increase"),
         ({"landmarks": ["36"]}, "landmarks[1]: '36': must be a number, not quoted"),
@@ -367,7 +372,7 @@ def test_problems_of_an_arm(arm: object, problem: str) -> None:
 def test_an_unknown_arm() -> None:
     raw = small()
     raw["arms"]["placebo"] = {"label": "C"}
-    assert problems(raw) == ["small.toml: arms.placebo: unknown key"]
+    assert problems(raw) == ["small.toml: arms.placebo: unknown key; known are control, treatment"]
 
 
 def test_an_empty_record_names_all_that_it_needs() -> None:
@@ -407,7 +412,8 @@ def test_a_wrong_field_does_not_hide_what_is_wrong_between_the_others() -> None:
     assert sorted(problems(raw)) == [
         "small.toml: at_risk[1].where: unknown factor 'pr'; the record declares 'er', 'age'",
         "small.toml: at_risk[1]: numbers at risk must not increase",
-        "small.toml: hazard_ratio[1].colour: 'red': unknown key",
+        "small.toml: hazard_ratio[1].colour: 'red': unknown key; known are ci, comparison, estimate, label, level, "
+        "p, planned, reduction, sided, source, use, where",
         "small.toml: hazard_ratio[1].p: '7': must be a p-value between 0 and 1",
         f"small.toml: hazard_ratio[1]: {OUTSIDE}",
     ]
