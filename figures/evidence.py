@@ -14,7 +14,7 @@ from .strata import Triple
 from .style import WIDE
 
 SERIES = Series(
-    published="printed; DerSimonian-Laird",
+    frequentist="printed; DerSimonian-Laird",
     raw="others predict",
     posterior="shrunken; Bayes",
     columns=("HR (95% CI)", "HR (95% PI)", "HR (95% CrI)"),

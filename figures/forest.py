@@ -17,8 +17,9 @@ from matplotlib.transforms import blended_transform_factory
 
 from ..data.labels import within_text
 from ..inference import Reanalysis
+from ..inference.comparison import LEVEL
 from .selection import primary_prior
-from .strata import SubgroupRow, Triple, information, partitions_of, strata_fit, subgroup_rows, title_of
+from .strata import SubgroupRow, Triple, frequentist, information, partitions_of, strata_fit, subgroup_rows, title_of
 from .style import (
     BLACK,
     BLUE,
@@ -28,6 +29,7 @@ from .style import (
     RATIO_TICKS,
     WIDE,
     interval_text,
+    is_wide,
     new_figure,
     probability_text,
     ratio_axis,
@@ -38,6 +40,7 @@ LIMITS = (0.2, 5.0)  # of the axis; wider only where an estimate, not just its i
 ROW_MM, TOP_MM, BOTTOM_MM = 6.2, 10.0, 19.0
 LEAST_PLOT_MM = 35.0
 GAP_MM = 4.0
+NOTE_MM = 1.25  # of a character of the notes
 LONGEST_LABEL = 26  # characters on one line, where rows are high enough for two
 INDENT = "    "
 NOT_SHRUNKEN = "\N{DAGGER}"
@@ -47,7 +50,7 @@ LARGEST, SMALLEST_SHARE = 6.0, 0.25  # marker's size, and the least share of its
 ADJUSTED = "Adjusted for imbalance"
 ABSENT = "\N{EN DASH}"
 NOTHING = (np.nan, np.nan, np.nan)
-OFFSET = 0.16  # published above, posterior below the row's middle
+OFFSET = 0.16  # frequentist above, posterior below the row's middle
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ class Row:
     ----------
     label
         For people.
-    published, posterior
-        Hazard ratio with limits; ``nan`` where not printed.
+    frequentist, posterior
+        Hazard ratio with limits, the first as printed or by Cox; ``nan`` where there is none.
     prob_benefit
         Posterior probability of a hazard ratio below 1.
     shrunken
@@ -67,13 +70,13 @@ class Row:
     indent
         Whether it stands under a heading.
     level
-        Coverage of the published interval; ``nan`` where none is printed.
+        Coverage of the frequentist interval; ``nan`` where there is none.
     raw
         Posterior without pooling, where it is drawn too.
     """
 
     label: str
-    published: Triple | None = None
+    frequentist: Triple | None = None
     posterior: Triple | None = None
     prob_benefit: float = np.nan
     shrunken: bool = True
@@ -88,17 +91,17 @@ class Series:
 
     Parameters
     ----------
-    published, raw, posterior
+    frequentist, raw, posterior
         Each series.
     columns
-        What their columns hold, below their names; ``{level}`` is that of the published intervals.
+        What their columns hold, below their names; ``{level}`` is that of the frequentist intervals.
     limits, ticks
         Of the axis, unless an estimate lies beyond, and the hazard ratios to label.
     note
         What stands below; by default what the posterior is.
     """
 
-    published: str = "published"
+    frequentist: str = "published"
     raw: str = "without pooling"
     posterior: str = "posterior"
     columns: tuple[str, str, str] = ("HR ({level}CI)", "HR (95% CrI)", "HR (95% CrI)")
@@ -108,7 +111,7 @@ class Series:
 
     def heads(self, level: str) -> tuple[str, str, str]:
         """Return the heads of the columns."""
-        names = (self.published, self.raw, self.posterior)
+        names = (self.frequentist, self.raw, self.posterior)
         titles = (name.split(";")[0] for name in names)
         return tuple(  # type: ignore[return-value]  # three
             f"{title[:1].upper()}{title[1:]}\n{text.format(level=level)}"
@@ -117,10 +120,11 @@ class Series:
 
 
 USUAL, OF_STRATA = Series(), Series(posterior="shrunken")
+COX_FIT = "Cox"  # what a Cox fit is called where nothing is published
 
 
 def forest(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
-    """Draw published and posterior hazard ratios with their intervals, overall and in every subgroup.
+    """Draw published (or Cox) and posterior hazard ratios with their intervals, overall and in every subgroup.
 
     Parameters
     ----------
@@ -135,11 +139,11 @@ def forest(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
         ``None`` when the reanalysis has no hazard ratio that is constant over time.
     """
     rows = forest_rows(reanalysis)
-    return draw_rows(reanalysis, rows, width_mm) if rows else None
+    return draw_rows(reanalysis, rows, width_mm, _series(reanalysis, USUAL)) if rows else None
 
 
 def partition_forest(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) -> Figure | None:
-    """Draw published, unpooled and shrunken hazard ratios of every subgroup of a partition and of its complements.
+    """Draw published (or Cox), unpooled and shrunken hazard ratios of a partition's subgroups and their complements.
 
     Parameters
     ----------
@@ -153,7 +157,12 @@ def partition_forest(reanalysis: Reanalysis, partition: str, width_mm: float = W
     overall, *others = subgroup_rows(reanalysis, partition)
     rows = [_subgroup_row(row) for row in (replace(overall, label="All patients, standardised"), *others)]
     rows = [replace(row, label=textwrap.fill(row.label, LONGEST_LABEL)) if row.raw else row for row in rows]
-    return draw_rows(reanalysis, [Row(title_of(reanalysis, partition)), *rows], width_mm, OF_STRATA)
+    rows = [Row(title_of(reanalysis, partition)), *rows]
+    return draw_rows(reanalysis, rows, width_mm, _series(reanalysis, OF_STRATA))
+
+
+def _series(reanalysis: Reanalysis, usual: Series) -> Series:
+    return replace(usual, frequentist=COX_FIT) if frequentist(reanalysis) == "cox" else usual
 
 
 def draw_rows(reanalysis: Reanalysis, rows: Sequence[Row], width_mm: float, series: Series = USUAL) -> Figure:
@@ -188,28 +197,30 @@ def draw_rows(reanalysis: Reanalysis, rows: Sequence[Row], width_mm: float, seri
 def forest_rows(reanalysis: Reanalysis) -> list[Row]:
     """Return the lines of the forest: effects in all patients, then each partition's heading and subgroups.
 
-    Of a partition that the ``subgroups`` model was fitted to, the subgroups with a printed hazard ratio (all where
-    none is printed); otherwise the printed effects that were pooled.
+    Of a partition that the ``subgroups`` model was fitted to, the subgroups with a printed hazard ratio (those with a
+    Cox fit where nothing is printed); otherwise the printed effects that were pooled.
     """
     compared = _chosen(reanalysis)
     whole = compared[compared["subgroup"].eq("overall") & compared["partition"].eq("")]
     first = whole[whole["model"].eq("piecewise") if whole["model"].eq("piecewise").any() else whole["model"].ne("")]
     fitted = {partition: subgroup_rows(reanalysis, partition) for partition in partitions_of(reanalysis)}
-    rows = [_row(item, "All patients", whole=True) for _, item in first.iterrows()]
+    source = frequentist(reanalysis)
+    rows = [_row(item, "All patients", source, whole=True) for _, item in first.iterrows()]
     if fitted:
         rows = [Row("All patients"), *(replace(row, label="Crude", indent=True) for row in rows)]
         for partition, found in fitted.items():
-            title = title_of(reanalysis, partition)
-            rows.append(_unpooled(found[0], f"Standardised over {within_text(title)}"))
+            title, factors = within_text(title_of(reanalysis, partition)), partition.count(",") + 1
+            over = title if len(title) <= LONGEST_LABEL else f"{factors} factors"
+            rows.append(_unpooled(found[0], f"Standardised over {over}"))
         rows += _adjusted_rows(reanalysis)
     for partition, found in fitted.items():
         rows.append(Row(title_of(reanalysis, partition)))
-        printed = [row for row in found[1:] if row.published]
-        rows += [_unpooled(row, row.label) for row in printed or found[1:]]
+        beside = [row for row in found[1:] if row.frequentist]
+        rows += [_unpooled(row, row.label) for row in beside or found[1:]]
     parts = compared[compared["model"].eq("effects") & compared["partition"].ne("")]
     for name, group in parts[~parts["partition"].isin(list(fitted))].groupby("partition", sort=False):
         rows.append(Row(title_of(reanalysis, str(name))))
-        rows += [_row(item, str(item["label"])) for _, item in group.iterrows()]
+        rows += [_row(item, str(item["label"]), source) for _, item in group.iterrows()]
     return rows
 
 
@@ -229,9 +240,9 @@ def _adjusted_rows(reanalysis: Reanalysis) -> list[Row]:
 
 
 def _subgroup_row(row: SubgroupRow) -> Row:
-    level = np.nan if row.published is None or np.isnan(row.published[1]) else 0.95
-    published = row.published or NOTHING
-    return Row(row.label, published, row.shrunken, row.prob_benefit, indent=True, level=level, raw=row.raw)
+    beside = row.frequentist or NOTHING
+    level = np.nan if np.isnan(beside[1]) else LEVEL
+    return Row(row.label, beside, row.shrunken, row.prob_benefit, indent=True, level=level, raw=row.raw)
 
 
 def _chosen(reanalysis: Reanalysis) -> pd.DataFrame:
@@ -242,23 +253,21 @@ def _chosen(reanalysis: Reanalysis) -> pd.DataFrame:
     return both[both["prior"].eq(primary_prior(reanalysis))]
 
 
-def _row(item: pd.Series, label: str, *, whole: bool = False) -> Row:
+def _row(item: pd.Series, label: str, source: str, *, whole: bool = False) -> Row:
     def triple(name: str) -> Triple:
         return float(item[name]), float(item[f"{name}_lower"]), float(item[f"{name}_upper"])
 
     shrunken = whole or item["shrinkage"] != "none"
-    level = float(item["published_level"])
-    return Row(
-        label, triple("published"), triple("posterior"), float(item["prob_benefit"]), shrunken, not whole, level
-    )
+    level = LEVEL if source == "cox" else float(item["published_level"])
+    return Row(label, triple(source), triple("posterior"), float(item["prob_benefit"]), shrunken, not whole, level)
 
 
 def _texts(row: Row, *, raw: bool) -> tuple[str, ...]:
-    """Return what stands in the columns: published, posterior without pooling, posterior, probability of benefit."""
-    if row.posterior is None or row.published is None:
+    """Return what stands in the columns: frequentist, posterior without and with pooling, probability of benefit."""
+    if row.posterior is None or row.frequentist is None:
         return ("",) * (4 if raw else 3)
     unpooled = ((_triple_text(row.raw) if row.raw else ""),) if raw else ()
-    return _triple_text(row.published), *unpooled, _triple_text(row.posterior), probability_text(row.prob_benefit)
+    return _triple_text(row.frequentist), *unpooled, _triple_text(row.posterior), probability_text(row.prob_benefit)
 
 
 def _triple_text(values: Triple) -> str:
@@ -268,12 +277,12 @@ def _triple_text(values: Triple) -> str:
 
 
 def _columns(rows: Sequence[Row], series: Series) -> list[tuple[str, ...]]:
-    """Return the columns, each with its head first; a published interval's level is named where all rows agree."""
+    """Return the columns, each with its head first; a frequentist interval's level is named where all rows agree."""
     levels = {row.level for row in rows if not np.isnan(row.level)}
     level = f"{levels.pop():.0%} " if len(levels) == 1 else ""
     raw = any(row.raw for row in rows)
-    published, unpooled, posterior = series.heads(level)
-    heads = (published, *([unpooled] if raw else []), posterior, "\nP(benefit)")
+    frequentist_, unpooled, posterior = series.heads(level)
+    heads = (frequentist_, *([unpooled] if raw else []), posterior, "\nP(benefit)")
     columns = zip(heads, *(_texts(row, raw=raw) for row in rows), strict=True)
     return [(head, *cells) for head, *cells in columns if {*cells} - {"", ABSENT}]
 
@@ -316,17 +325,17 @@ def _label(row: Row) -> str:
 
 def axis_limits(rows: Sequence[Row], limits: tuple[float, float] = LIMITS) -> tuple[float, float]:
     """Return the limits of the axis: those given, or wider where an estimate lies beyond them."""
-    middles = [values[0] for row in rows for values in (row.published, row.posterior) if values]
+    middles = [values[0] for row in rows for values in (row.frequentist, row.posterior) if values]
     return float(np.nanmin([limits[0], *middles])) / 1.001, float(np.nanmax([limits[1], *middles])) * 1.001
 
 
 def _draw_row(axes: Axes, place: int, row: Row, most: float) -> None:
     """Draw one row; markers' areas go with information, ``most`` being the row's that has most."""
-    if not (row.published and row.posterior):
+    if not (row.frequentist and row.posterior):
         return
-    alone = not row.raw and np.isnan(row.published[0])
+    alone = not row.raw and np.isnan(row.frequentist[0])
     offset = 0.0 if alone else RAW_OFFSET if row.raw else OFFSET
-    marks = [(-offset, row.published, GREY, "o", "white"), (offset, row.posterior, BLUE, "s", BLUE)]
+    marks = [(-offset, row.frequentist, GREY, "o", "white"), (offset, row.posterior, BLUE, "s", BLUE)]
     if row.raw:
         marks.append((0.0, row.raw, ORANGE, "D", "white"))
     for shift, values, colour, marker, face in marks:
@@ -357,9 +366,10 @@ def _dress(axes: Axes, reanalysis: Reanalysis, rows: Sequence[Row], series: Seri
     axes.set_xlabel(
         f"Hazard ratio ({arms.treatment.label} / {arms.control.label}), log scale", labelpad=14, ha="right", x=1
     )
-    _say(axes, f"\N{LEFTWARDS ARROW} favours {arms.treatment.label}", 0.93, "right")
-    _say(axes, f"favours {arms.control.label} \N{RIGHTWARDS ARROW}", 1.07, "left")
-    printed = any(row.published and not np.isnan(row.published[0]) for row in rows)
+    favours = "favours " if is_wide(axes.figure.get_figwidth() * MM_PER_INCH) else ""  # type: ignore[union-attr]
+    _say(axes, f"\N{LEFTWARDS ARROW} {favours}{arms.treatment.label}", 0.93, "right")
+    _say(axes, f"{favours}{arms.control.label} \N{RIGHTWARDS ARROW}", 1.07, "left")
+    printed = any(row.frequentist and not np.isnan(row.frequentist[0]) for row in rows)
     _legend(axes, series, printed=printed, raw=any(row.raw for row in rows))
 
 
@@ -374,7 +384,7 @@ def _say(axes: Axes, text: str, ratio: float, align: str) -> None:
 
 
 def _legend(axes: Axes, series: Series, *, printed: bool, raw: bool) -> None:
-    marks = [(series.published, GREY, "o", "white")] if printed else []
+    marks = [(series.frequentist, GREY, "o", "white")] if printed else []
     marks += [(series.raw, ORANGE, "D", "white")] if raw else []
     marks.append((series.posterior, BLUE, "s", BLUE))
     handles = [
@@ -415,10 +425,11 @@ def _notes(reanalysis: Reanalysis, rows: Sequence[Row]) -> list[str]:
 
 
 def _write_notes(figure: Figure, notes: Sequence[str]) -> None:
+    width_mm = figure.get_figwidth() * MM_PER_INCH
     figure.text(
-        1.5 / (figure.get_figwidth() * MM_PER_INCH),
-        1.5 / (figure.get_figheight() * MM_PER_INCH),
-        "\n".join(notes),
+        1.5 / width_mm,
+        (1.5 if is_wide(width_mm) else 0.3) / (figure.get_figheight() * MM_PER_INCH),
+        "\n".join(textwrap.fill(note, int(width_mm / NOTE_MM)) for note in notes),
         fontsize=6.5,
         color=GREY,
         va="bottom",

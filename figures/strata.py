@@ -30,8 +30,8 @@ class SubgroupRow:
     ----------
     key, label
         The subgroup.
-    shrunken, raw, published
-        Posterior with and without shrinkage, and as printed; ``None`` where there is none.
+    shrunken, raw, frequentist
+        Posterior with and without shrinkage, and as printed or by Cox; ``None`` where there is none.
     prob_benefit
         Posterior probability of a hazard ratio below 1, shrunken.
     """
@@ -40,7 +40,7 @@ class SubgroupRow:
     label: str
     shrunken: Triple
     raw: Triple | None
-    published: Triple | None
+    frequentist: Triple | None
     prob_benefit: float
 
 
@@ -68,13 +68,19 @@ def short_label(reanalysis: Reanalysis, partition: str, label: str) -> str:
     return within_partition(label, title_of(reanalysis, partition))
 
 
+def frequentist(reanalysis: Reanalysis) -> str:
+    """Return which hazard ratios of the comparison stand beside the posterior's: ``published``, or else ``cox``."""
+    return "published" if reanalysis.comparison["published"].notna().any() else "cox"
+
+
 def subgroup_rows(reanalysis: Reanalysis, partition: str) -> list[SubgroupRow]:
     """Return the hazard ratios of a partition's subgroups, the standardised overall effect first."""
     rows = _ratios(reanalysis.estimates, reanalysis, partition)
     shrinkage = strata_fit(reanalysis, partition).shrinkage
     raw = rows[rows["shrinkage"].eq(RAW)].set_index("subgroup")
-    printed = _ratios(reanalysis.comparison, reanalysis, partition, None)
-    printed = printed[printed["published"].notna()].drop_duplicates("subgroup").set_index("subgroup")
+    source = frequentist(reanalysis)
+    compared = _ratios(reanalysis.comparison, reanalysis, partition, None)
+    compared = compared[compared[source].notna()].drop_duplicates("subgroup").set_index("subgroup")
 
     def triple(frame: pd.DataFrame, key: str, names: tuple[str, str, str]) -> Triple | None:
         if key not in frame.index:
@@ -88,7 +94,7 @@ def subgroup_rows(reanalysis: Reanalysis, partition: str) -> list[SubgroupRow]:
             short_label(reanalysis, partition, row["label"]),
             (row["median"], row["lower"], row["upper"]),
             triple(raw, row["subgroup"], ("median", "lower", "upper")) if shrinkage != RAW else None,
-            triple(printed, row["subgroup"], ("published", "published_lower", "published_upper")),
+            triple(compared, row["subgroup"], (source, f"{source}_lower", f"{source}_upper")),
             row["prob_benefit"],
         )
         for row in rows[rows["shrinkage"].eq(shrinkage)].to_dict("records")

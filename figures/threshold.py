@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..data.subgroup import parse_key
 from ..inference import Reanalysis
 from .selection import Array
 from .shrinkage import COLOURS
-from .strata import average_ratios, subgroup_rows, title_of
-from .style import BLACK, FINE_RATIO_TICKS, GREY, MM_PER_INCH, WIDE, is_wide, new_figure, ratio_axis
+from .strata import SubgroupRow, average_ratios, subgroup_rows, title_of
+from .style import BLACK, FINE_RATIO_TICKS, GREY, MM_PER_INCH, RATIO_TICKS, WIDE, is_wide, new_figure, ratio_axis
 
 LOW, HIGH, POINTS = 0.3, 2.0, 171
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)), (0, (1, 3)))
 OVERALL = "All patients, standardised"
 MOST_LINES = len(LINES)  # beside all patients
+WIDE_MM, NARROW_MM = 80.0, 105.0  # height of a single panel
+PANEL_MM, EXTRA_MM = 52.0, 18.0  # height of one of several, and what stands above and below them
+LABEL_WIDE, LABEL_NARROW = 90, 52  # characters of a line of the label
 
 
 def threshold(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) -> Figure | None:
@@ -34,21 +42,55 @@ def threshold(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) ->
     """
     overall, *others = subgroup_rows(reanalysis, partition)
     draws = average_ratios(reanalysis, partition)
-    printed_first = sorted(others, key=lambda row: row.published is None)
-    chosen = {row.key for row in printed_first[:MOST_LINES]}
-    figure = new_figure(width_mm, 80 if is_wide(width_mm) else 105)
-    axes = figure.add_subplot()
-    ratio_axis(axes, "x", LOW, HIGH, FINE_RATIO_TICKS)
+    groups = panels_of(others)
+    wide = is_wide(width_mm)
+    columns = 2 if wide and len(groups) > 1 else 1
+    lines = math.ceil(len(groups) / columns)
+    single = WIDE_MM if wide else NARROW_MM
+    figure = new_figure(width_mm, single if len(groups) == 1 else EXTRA_MM + PANEL_MM * lines)
+    every = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     grid = np.geomspace(LOW, HIGH, POINTS)
-    shown = [row for row in others if row.key in chosen]
-    for place, row in enumerate(shown):
-        looks: dict[str, Any] = {"color": (*COLOURS, BLACK)[place], "linestyle": LINES[place], "linewidth": 1.2}
-        axes.plot(grid, below(draws[row.key], grid), label=row.label, gid=row.key, **looks)
-    axes.plot(grid, below(draws[overall.key], grid), color=BLACK, linewidth=1.8, label=OVERALL, gid="overall")
-    _dress(axes, reanalysis)
-    axes.set_title(title_of(reanalysis, partition), loc="left")
-    _legend(figure, axes)
+    for axes, group in zip(every, groups, strict=False):
+        ratio_axis(axes, "x", LOW, HIGH, FINE_RATIO_TICKS if len(groups) == 1 else RATIO_TICKS)
+        for place, row in enumerate(group):
+            looks: dict[str, Any] = {"color": (*COLOURS, BLACK)[place], "linestyle": LINES[place], "linewidth": 1.2}
+            axes.plot(grid, below(draws[row.key], grid), label=row.label, gid=row.key, **looks)
+        axes.plot(grid, below(draws[overall.key], grid), color=BLACK, linewidth=1.8, label=OVERALL, gid="overall")
+        _mark(axes, reanalysis)
+    for axes in every[len(groups) :]:
+        axes.set_visible(False)
+    _legends(figure, list(every[: len(groups)]))
+    arms = reanalysis.record.arms
+    label = f"Threshold h of the average hazard ratio ({arms.treatment.label} / {arms.control.label})"
+    if columns == 1:
+        every[len(groups) - 1].set_xlabel(textwrap.fill(label, LABEL_WIDE if wide else LABEL_NARROW))
+    else:
+        figure.supxlabel(label, fontsize=rcParams["axes.labelsize"])
+    for axes in every[: len(groups) : columns]:
+        axes.set_ylabel("P(hazard ratio below h)")
+    figure.suptitle(title_of(reanalysis, partition), x=0.01, ha="left", fontsize=rcParams["axes.titlesize"])
     return figure
+
+
+def panels_of(rows: Sequence[SubgroupRow]) -> list[list[SubgroupRow]]:
+    """Return the subgroups of each panel: all in one, or by the factors that they restrict where they are too many.
+
+    Of those that are still too many for the lines there are, published ones come first.
+
+    Parameters
+    ----------
+    rows
+        Subgroups of a partition, without all patients.
+    """
+    groups: dict[tuple[str, ...], list[SubgroupRow]] = {}
+    for row in rows:
+        groups.setdefault(parse_key(row.key).factors if len(rows) > MOST_LINES else (), []).append(row)
+    return [_first(group) for group in groups.values()]
+
+
+def _first(rows: Sequence[SubgroupRow]) -> list[SubgroupRow]:
+    chosen = sorted(rows, key=lambda row: row.frequentist is None)[:MOST_LINES]
+    return [row for row in rows if row in chosen]
 
 
 def below(draws: Array, thresholds: Array) -> Array:
@@ -56,21 +98,25 @@ def below(draws: Array, thresholds: Array) -> Array:
     return np.searchsorted(np.sort(draws), thresholds) / draws.size
 
 
-def _dress(axes: Axes, reanalysis: Reanalysis) -> None:
+def _mark(axes: Axes, reanalysis: Reanalysis) -> None:
     options = reanalysis.run.get("options", {})
-    marks = (options.get("benefit_threshold", 0.80), 1.0, options.get("harm_threshold", 1.25))
-    for value in marks:
+    for value in (options.get("benefit_threshold", 0.80), 1.0, options.get("harm_threshold", 1.25)):
         axes.axvline(value, color=GREY, linewidth=0.7, linestyle="-" if value == 1 else ":", zorder=0)
-    arms = reanalysis.record.arms
     axes.set_ylim(0, 1)
     axes.set_yticks(np.linspace(0, 1, 6))
-    axes.set_xlabel(f"Threshold h of the average hazard ratio ({arms.treatment.label} / {arms.control.label})")
-    axes.set_ylabel("P(hazard ratio below h)")
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    order = [len(handles) - 1, *range(len(handles) - 1)]
+def _legends(figure: Figure, panels: Sequence[Axes]) -> None:
+    """Tell the lines beside a single panel, or in each of several, all patients above them."""
+    every = [axes.get_legend_handles_labels() for axes in panels]
+    handles, labels = every[0]
     wide = is_wide(figure.get_figwidth() * MM_PER_INCH)
-    place = "outside right center" if wide else "outside lower left"
-    figure.legend([handles[k] for k in order], [labels[k] for k in order], loc=place, handlelength=3.2)
+    if len(panels) == 1:
+        place = "outside right center" if wide else "outside lower left"
+        figure.legend([handles[-1], *handles[:-1]], [labels[-1], *labels[:-1]], loc=place, handlelength=3.2)
+        return
+    figure.legend(
+        handles[-1:], labels[-1:], loc="outside upper right" if wide else "outside lower left", handlelength=3.2
+    )
+    for axes, (lines, names) in zip(panels, every, strict=True):
+        axes.legend(lines[:-1], names[:-1], loc="best", handlelength=3.2)

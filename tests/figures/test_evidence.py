@@ -63,7 +63,7 @@ def test_legend_names_both_methods(figure):
 def test_two_trials_have_no_prediction_interval_by_moments():
     rows = evidence_rows(synthesis.evidence_rows(STUDIES[:2], Options()))
     new = rows[-1]
-    assert np.isnan(new.published[1]) and not np.isnan(new.posterior[1])
+    assert np.isnan(new.frequentist[1]) and not np.isnan(new.posterior[1])
 
 
 def test_without_pooled_trials_there_is_no_figure(remade):

@@ -12,7 +12,8 @@ from secondlook.data import load_record
 from secondlook.data.subgroup import parse_key
 from secondlook.data.table import regroup, survival_table
 from secondlook.figures.forest import forest_rows
-from secondlook.figures.strata import information, partitions_of, subgroup_rows
+from secondlook.figures.strata import SubgroupRow, frequentist, information, partitions_of, subgroup_rows
+from secondlook.figures.threshold import panels_of
 from secondlook.inference.checks import predictive_checks
 from secondlook.inference.columns import COMPARISON, ESTIMATES
 from secondlook.inference.fitting import Fit
@@ -151,6 +152,30 @@ def test_threshold_curves_pass_through_the_reported_probabilities(by_strata):
         for limit, name in ((0.8, "prob_meaningful"), (1.0, "prob_benefit")):
             drawn = np.interp(np.log(limit), np.log(line.get_xdata()), line.get_ydata())
             assert drawn == pytest.approx(row[name], abs=0.02)  # between points of the grid
+
+
+def test_too_many_subgroups_for_one_panel_are_divided_by_factor():
+    def row(key):
+        return SubgroupRow(key, key, (0.7, 0.5, 0.9), None, None, 0.99)
+
+    few = [row(f"er={level}") for level in "+-"]
+    assert panels_of(few) == [few]
+    many = [row(f"{factor}={level}") for factor in ("er", "pr", "grade") for level in "123"]
+    assert panels_of(many) == [many[:3], many[3:6], many[6:]]
+
+
+def test_the_cox_fit_stands_where_nothing_is_published(by_strata):
+    compared = by_strata.comparison.copy()
+    assert frequentist(by_strata) == "published"
+    compared[["published", "published_lower", "published_upper", "published_level"]] = np.nan
+    ours = compared["subgroup"].eq("er=+") & compared["model"].eq("subgroups")
+    compared.loc[ours, ["cox", "cox_lower", "cox_upper"]] = 0.61, 0.4, 0.93
+    changed = replace(by_strata, comparison=compared)
+    assert frequentist(changed) == "cox"
+    (row,) = (row for row in subgroup_rows(changed, "er") if row.key == "er=+")
+    assert row.frequentist == (0.61, 0.4, 0.93)
+    texts = [text.get_text() for axes in figures.draw(changed, "forest").axes for text in axes.texts]
+    assert "Cox\nHR (95% CI)" in texts and "0.61 (0.40\N{EN DASH}0.93)" in texts
 
 
 def test_shrinkage_joins_the_estimates_without_and_with_it(by_strata):
