@@ -17,6 +17,7 @@ from secondlook.data.table import regroup, survival_table
 from secondlook.inference.options import Options
 from secondlook.inference.sampling import sample
 from secondlook.inference.standardised import stratum_rates
+from secondlook.inference.tasks import OF_STRATA
 from secondlook.models.piecewise import log_time
 from secondlook.models.priors import Prior
 from secondlook.models.shrinkage import SHRINKAGES, ShrinkageForm
@@ -53,7 +54,7 @@ def draws(compiled):
     def run(made, name="half-normal", prior=WEAK, options=None):
         graph = compiled("four strata", subgroups(LARGE, WEAK))
         data = subgroup_data(made, 0, ShrinkageForm(name), strata=4) | {"prior": prior.padded()}
-        return sample(graph, data, options or Options(draws=800), 0)
+        return sample(graph, data, options or Options(draws=800), 0, OF_STRATA)
 
     return run
 
@@ -198,7 +199,7 @@ def crossed(compile_once):
         division = several_factors(levels, patients, form)
         graph = compile_once(subgroups(made, WEAK, form, division=division))
         data = subgroup_data(made, 0, form, division=division) | {"prior": WEAK.padded()}
-        posterior, statistics = sample(graph, data, Options(draws=400), 0)
+        posterior, statistics = sample(graph, data, Options(draws=400), 0, OF_STRATA)
         assert int(statistics["diverging"].sum()) == 0
         cells = (posterior["beta"] + posterior["delta"]).transpose("stratum", "chain", "draw").to_numpy()
         return posterior, cells
@@ -285,7 +286,7 @@ def stratified(compile_once):
     division = several_factors(levels, made.patients[0].sum("arm").to_numpy(), form, stratified=1)
     graph = compile_once(subgroups(made, WEAK, form, division=division))
     data = subgroup_data(made, 0, form, division=division) | {"prior": WEAK.padded()}
-    posterior, statistics = sample(graph, data, Options(draws=500), 0)
+    posterior, statistics = sample(graph, data, Options(draws=500), 0, OF_STRATA)
     assert int(statistics["diverging"].sum()) == 0
     return frame, made, posterior
 
