@@ -1,10 +1,12 @@
-"""What all tests share: linear algebra on one thread, as the program has it, and compiled models."""
+"""What all tests share: linear algebra on one thread, as the program has it, no terminal's size, and compiled models."""
 
 import os
 
 import pytest
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+for size in ("COLUMNS", "LINES"):
+    os.environ.pop(size, None)
 
 
 @pytest.fixture(scope="session")
