@@ -1,4 +1,4 @@
-"""What all tests share: linear algebra on one thread, as the program has it, no terminal's size, and compiled models."""
+"""What all tests share: linear algebra on one thread, as the program has it, no terminal, and compiled models."""
 
 import os
 
