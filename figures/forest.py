@@ -281,8 +281,8 @@ def _columns(rows: Sequence[Row], series: Series) -> list[tuple[str, ...]]:
     levels = {row.level for row in rows if not np.isnan(row.level)}
     level = f"{levels.pop():.0%} " if len(levels) == 1 else ""
     raw = any(row.raw for row in rows)
-    frequentist_, unpooled, posterior = series.heads(level)
-    heads = (frequentist_, *([unpooled] if raw else []), posterior, "\nP(benefit)")
+    beside, unpooled, posterior = series.heads(level)
+    heads = (beside, *([unpooled] if raw else []), posterior, "\nP(benefit)")
     columns = zip(heads, *(_texts(row, raw=raw) for row in rows), strict=True)
     return [(head, *cells) for head, *cells in columns if {*cells} - {"", ABSENT}]
 

@@ -59,6 +59,8 @@ def threshold(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) ->
         _mark(axes, reanalysis)
     for axes in every[len(groups) :]:
         axes.set_visible(False)
+    for axes in every[max(len(groups) - columns, 0) : len(groups)]:
+        axes.tick_params(labelbottom=True)  # also above a panel that is not there
     _legends(figure, list(every[: len(groups)]))
     arms = reanalysis.record.arms
     label = f"Threshold h of the average hazard ratio ({arms.treatment.label} / {arms.control.label})"
