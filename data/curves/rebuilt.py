@@ -164,7 +164,10 @@ class RebuiltCurves:
             made = _nearest(time, event == 1, float(at), float(read), fit.sigma * fit.known.end)
             yield _row("curve", curve.arm, at, f"{read:.4f}", read, made, half * error, curve.file)
         known = fit.known
+        printed = {time for item in self.record.at_risk if item.arm == curve.arm for time in item.times}
         for at, number in zip(known.risk_times[1:], known.at_risk[1:], strict=True):
+            if at not in printed:
+                continue  # between two printed numbers, at the curve's end
             made = float((time >= at).sum())
             yield _row("at_risk", curve.arm, at, str(number), number, made, COUNT_HALF_WIDTH, "risk table")
         if known.events is not None:
@@ -286,30 +289,44 @@ def rebuild_curves(record: Record, *, imputations: int = 20, seed: int = 1) -> R
     """
     curves = read_curves(record)
     notes = [note for curve in curves for note in curve.notes]
-    known = [_known(record, curve, notes) for curve in curves]
+    arms = [_known(record, curve, notes) for curve in curves]
+    known, goes_on = [one for one, _ in arms], any(later for _, later in arms)
     fits = [fit_arm(one) for one in known]
-    if any(one.events is None for one in known) and record.totals and record.totals.use and record.totals.events:
+    if (
+        not goes_on
+        and any(one.events is None for one in known)
+        and record.totals
+        and record.totals.use
+        and record.totals.events
+    ):
         fits = _sharing(fits, record.totals.events)
     for curve, fit in zip(curves, fits, strict=True):
         notes += _deviations(record, curve.arm, fit)
     return RebuiltCurves(record, curves, (fits[0], fits[1]), imputations, seed, tuple(notes))
 
 
-def _known(record: Record, curve: DigitisedCurve, notes: list[str]) -> ArmCurve:
+def _known(record: Record, curve: DigitisedCurve, notes: list[str]) -> tuple[ArmCurve, bool]:
+    """Return what is known of an arm up to its curve's end, and whether its risk table goes on after that."""
     times, numbers = _risk_table(record, curve, notes)
     end = float(curve.time[-1])
-    if times[-1] > end * (1 + LATER):
+    goes_on = times[-1] > end * (1 + LATER)
+    if goes_on:
         notes.append(
-            f"at_risk of {curve.arm} goes on to {times[-1]:g}, its curve to {end:g} only: nobody dies in between"
+            f"at_risk of {curve.arm} goes on to {times[-1]:g}, its curve to {end:g} only: follow-up ends with the "
+            "curve, as nothing tells who dies later; deaths that include later ones are not used"
         )
+        left = round(float(np.interp(end, times, numbers)))
+        within = times < end
+        times, numbers = np.append(times[within], end), np.append(numbers[within], left)
     events = record.arm(curve.arm).events
     if events is not None and events > numbers[0]:
         raise input_error(
             record.id, f"arms.{curve.arm}.events", events, f"more than the {numbers[0]} at risk at time 0"
         )
-    known = ArmCurve(curve.time, curve.survival, times, numbers, events, max(end, float(times[-1])))
+    used = None if goes_on else events
+    known = ArmCurve(curve.time, curve.survival, times, numbers, used, max(end, float(times[-1])))
     notes += _too_many(record, curve.arm, known)
-    return known
+    return known, bool(goes_on)
 
 
 def _too_many(record: Record, arm: ArmId, known: ArmCurve) -> Iterator[str]:

@@ -312,6 +312,27 @@ def test_a_risk_table_longer_than_the_curve(study):
     assert (found >= 36).sum() == 30
 
 
+def test_follow_up_ends_with_the_curve_where_the_risk_table_goes_on(located):
+    steps = "\n".join(f"{month},{0.98**month:.4f}" for month in range(37))
+    cut = "\n".join(f"{month},{0.98**month:.4f}" for month in range(28))
+    arms = {"control": {"label": "C", "patients": 100, "events": 52}, "treatment": {"label": "T", "patients": 100}}
+    at_risk = [{"arm": arm, "times": [0, 12, 24, 36], "patients": [100, 78, 62, 48]} for arm in arms]
+    head = "time,survival\n"
+    made = rebuild_curves(located(head + cut, head + steps, arms=arms, at_risk=at_risk), imputations=1)
+    assert any("at_risk of control goes on to 36, its curve to 27 only" in note for note in made.notes)
+    time, event = made.of_arm("control")
+    assert time.max() <= 27
+    assert abs(event.sum() - 100 * (1 - 0.98**27)) < 3  # not the 52 that include later deaths
+    sheet = made.fit_sheet
+    shown = sheet[sheet["item"].eq("at_risk") & sheet["arm"].eq("control")]
+    assert list(shown["time"]) == [12, 24] and (shown["half_widths_off"] == 0).all()
+    rows = made.patients.assign(time=made.patients["time"].clip(lower=1e-9))
+    log_ratio, _ = cox_fit(
+        rows["time"].to_numpy(), rows["event"].to_numpy() == 1, rows["arm"].eq("treatment").to_numpy()
+    )
+    assert abs(log_ratio) < 0.06  # one curve in both arms
+
+
 # --- a trial ------------------------------------------------------------------------------------------------------
 
 
