@@ -1,9 +1,16 @@
-"""What is wrong with an input: which file, which field, which value, and what is allowed instead."""
+"""What is wrong with an input: which file, which field, which value, and what is allowed instead.
+
+What an input holds can be anything, a terminal's control sequences too: told are printable characters, and not many.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+
+LONGEST_VALUE = 60  # characters shown of a value or a name
+LONGEST_ALLOWED = 1000  # of what is wrong with it, which may cite the input
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,9 @@ class Problem:
     allowed: str
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.place, self.field, self.value, self.allowed) if part)
+        place, field, value, allowed = map(printable, (self.place, self.field, self.value, self.allowed))
+        parts = (place, field, shortened(value), shortened(allowed, LONGEST_ALLOWED))
+        return ": ".join(part for part in parts if part)
 
 
 class InputError(ValueError):
@@ -57,3 +66,22 @@ def input_error(place: str, field: str, value: object, allowed: str) -> InputErr
     """
     text = "" if value is None else value if isinstance(value, str) else repr(value)
     return InputError([Problem(place, field, text, allowed)])
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, in which whatever does not print is escaped as ``repr`` does: it cannot steer."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def shortened(text: str, longest: int = LONGEST_VALUE) -> str:
+    """Return the beginning and the end of a text that is longer than so many characters, else the text."""
+    end = longest // 4
+    return text if len(text) <= longest else f"{text[: longest - end - 3]}...{text[-end:]}"
+
+
+def listed(names: Sequence[str], longest: int = 3 * LONGEST_VALUE) -> str:
+    """Return names separated by commas: the first of them, and how many more there are, where they are many."""
+    shown = [shortened(name) for name in names]
+    number = sum(end <= longest for end in accumulate(len(name) + 2 for name in shown))
+    more = len(names) - number
+    return ", ".join(shown[:number]) + (f" and {more} more" if more else "")

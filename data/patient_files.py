@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .errors import InputError, Problem, input_error
+from .errors import InputError, Problem, input_error, listed
 from .sources import LIFELINES
 
 SEPARATORS = (",", ";", "\t")
@@ -103,9 +103,9 @@ def file_rows(
 
 
 def _check_columns(wanted: Sequence[str], found: Sequence[str], place: str) -> None:
-    listed = ", ".join(found)
+    there = listed(found)
     problems = [
-        *(Problem(place, f"column {one}", "", f"missing; there are {listed}") for one in wanted if one not in found),
+        *(Problem(place, f"column {one}", "", f"missing; there are {there}") for one in wanted if one not in found),
         *(Problem(place, f"column {one}", "", "stands there twice") for one in wanted if found.count(one) > 1),
     ]
     if problems:

@@ -65,7 +65,8 @@ def tables_of(record: Record, partitions: Sequence[str], options: Options, notes
         except InputError as error:
             if record.curve and not partition:  # a file that is wrong, not a paper that says too little
                 raise
-            notes.add(str(error))
+            for problem in error.problems:
+                notes.add(str(problem))
             if not partition:
                 return found
             continue
