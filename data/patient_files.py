@@ -1,6 +1,6 @@
 """Where patients' rows come from: a CSV or Parquet file, or a data set of lifelines. Only needed columns are read.
 
-CSV is read as it comes out of spreadsheets: UTF-8 or UTF-16, with or without a byte order mark, separated by commas,
+CSV is read as it comes out of spreadsheets: UTF-8, or UTF-16 or UTF-32 with a byte order mark, separated by commas,
 semicolons or tabs (numbers may then have decimal commas), lines ending in any way, blank lines anywhere.
 """
 
@@ -23,7 +23,19 @@ from .errors import InputError, Problem, input_error, listed
 from .sources import LIFELINES
 
 SEPARATORS = (",", ";", "\t")
-UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+ENCODINGS = {  # by byte order mark; that of UTF-32 begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+NO_TEXT = {  # by first bytes
+    b"PK\x03\x04": "an Excel workbook or a zip file; save it as CSV or Parquet",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls); save it as CSV or Parquet",
+    b"PAR1": "a Parquet file; give it a name that ends in .parquet",
+    b"\x1f\x8b": "compressed with gzip; decompress it",
+}
+WIDE = 0.1  # of the bytes are 0: two or four of them make a character
 
 
 @dataclass(frozen=True)
@@ -289,9 +301,8 @@ def _decoded(path: Path, place: str) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise input_error(place, "", None, f"cannot be read ({error.strerror})") from None
-    encoding = "utf-16" if content.startswith(UTF16) else "utf-8-sig"
     try:
-        text = content.decode(encoding)
+        text = content.decode(_encoding(content, place))
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("latin-1")
         line, start = before.count("\n") + 1, before.rfind("\n") + 1
@@ -299,3 +310,17 @@ def _decoded(path: Path, place: str) -> str:
         where = f"line {line}, character {len(before) - start + 1}"
         raise input_error(place, where, shown, "not UTF-8 text; save the file as UTF-8") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _encoding(content: bytes, place: str) -> str:
+    """Return how a text is encoded, and refuse what is none."""
+    for beginning, kind in NO_TEXT.items():
+        if content.startswith(beginning):
+            raise input_error(place, "", None, f"not CSV but {kind}")
+    for mark, encoding in ENCODINGS.items():
+        if content.startswith(mark):
+            return encoding
+    if content.count(0) > WIDE * len(content):
+        allowed = "looks like UTF-16 or UTF-32 without a byte order mark; save the file as UTF-8"
+        raise input_error(place, "", None, allowed)
+    return "utf-8-sig"

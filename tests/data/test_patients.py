@@ -221,6 +221,23 @@ def test_files_that_cannot_be_read_are_refused(folder):
         read(folder, GOOD + "4,1,a,\u00e4\n", "latin-1")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PK\x03\x04\x14\x00", "not CSV but an Excel workbook or a zip file; save it as CSV or Parquet"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", r"not CSV but an old Excel workbook \(\.xls\); save it as CSV or Parquet"),
+        (b"PAR1\x15\x04", r"not CSV but a Parquet file; give it a name that ends in \.parquet"),
+        (b"\x1f\x8b\x08\x00", "not CSV but compressed with gzip; decompress it"),
+        (GOOD.encode("utf-16-le"), "looks like UTF-16 or UTF-32 without a byte order mark; save the file as UTF-8"),
+        (GOOD.encode("utf-32-be"), "looks like UTF-16 or UTF-32 without a byte order mark; save the file as UTF-8"),
+    ],
+)
+def test_files_of_another_kind_are_called_what_they_are(folder, content, message):
+    (folder / "own.csv").write_bytes(content)
+    with pytest.raises(InputError, match=rf"^own\.csv: {message}$"):
+        read_patients(load_record(folder / "own.toml"))
+
+
 def test_all_faults_are_named_at_once_and_many_of_one_kind_are_counted():
     rows = frame(20).assign(weeks=-1.0)
     rows["sex"] = rows["sex"].mask(rows.index == 7, "x")
@@ -296,6 +313,8 @@ def test_one_bad_line_of_a_million_is_named(folder):
         (lambda text: text.replace(",", ";").replace(".", ","), "utf-8"),
         (lambda text: text.replace(",", "\t"), "utf-8-sig"),
         (lambda text: text, "utf-16"),
+        (lambda text: text, "utf-32"),
+        (lambda text: "\ufeff" + text, "utf-32-be"),
         (lambda text: "\n\n" + text.replace("\n", "\r"), "utf-8"),
         (lambda text: text.replace("died", ' "died"').replace("3,1", "3, 1.0") + ",,,\n", "utf-8"),
         (lambda text: text.replace(",1,", ",True,").replace(",0,", ",false,"), "utf-8"),
