@@ -78,10 +78,30 @@ def frame_rows(frame: pd.DataFrame, wanted: Sequence[str], place: str = "patient
     Raises
     ------
     InputError
-        Names the columns that are missing.
+        Names the columns that are missing, or says that this is no frame.
     """
+    frame = as_frame(frame, place)
     _check_columns(wanted, [str(name) for name in frame.columns], place)
     return PatientRows(frame[list(wanted)].reset_index(drop=True), place, lambda row: f"row {row + 1}")
+
+
+def as_frame(patients: object, place: str = "patients") -> pd.DataFrame:
+    """Return patients who are in memory, if they are a frame.
+
+    Parameters
+    ----------
+    patients, place
+        See `frame_rows`.
+
+    Raises
+    ------
+    InputError
+        Says what they are instead.
+    """
+    if isinstance(patients, pd.DataFrame):
+        return patients
+    allowed = f"must be a pandas.DataFrame with a row per patient, not a {type(patients).__name__}"
+    raise input_error(place, "", None, allowed)
 
 
 def file_rows(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from .fields import ArmId, FileName, Identifier, Table, Text, TimeUnit
 
@@ -31,6 +33,12 @@ class Patients(Table):
         {}, description="bounds of a factor's levels; a bound belongs above"
     )
     stratify: str = Field("", description="factor whose levels have baseline hazards of their own in joint models")
+
+    @model_validator(mode="after")
+    def _arms_differ(self) -> Self:
+        if self.control == self.treatment:
+            raise ValueError(f"control and treatment are both {self.control!r}; each arm needs a code of its own")
+        return self
 
     def column(self, factor: str) -> str:
         """Return the column of a factor."""

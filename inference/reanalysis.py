@@ -19,6 +19,7 @@ from ..data.errors import input_error
 from ..data.evidence import Study, pooled_trials, studies_of, why_alone
 from ..data.imbalance import imbalance_terms
 from ..data.imputed import FIT_SHEET_COLUMNS, Imputed
+from ..data.patient_files import as_frame
 from ..data.reconstruction import check_partition, outside_partitions, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
 from ..models.shrinkage import ShrinkageForm
@@ -236,7 +237,7 @@ def _of(trial: str | Path | Record, patients: pd.DataFrame | None = None) -> Rec
         return record
     if record.patients is None:
         raise input_error(record.id, "patients", None, "missing: it tells what the columns of patients mean")
-    return record.holding(patients)
+    return record.holding(as_frame(patients))
 
 
 def analyse(

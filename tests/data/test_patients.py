@@ -292,6 +292,7 @@ def test_unknown_partition_is_refused():
         ({"columns": {"stage": "s"}}, "patients.columns: stage is not one of patients.factors"),
         ({"stratify": "stage"}, "patients.stratify: stage is not one of patients.factors"),
         ({"unit": "hours"}, "patients.unit"),
+        ({"treatment": "a"}, "^record: patients: control and treatment are both 'a'; each arm needs a code of its"),
     ],
 )
 def test_records_of_patients_are_checked(changed, message):
@@ -432,6 +433,17 @@ def test_patients_in_memory_take_the_place_of_the_file():
     pd.testing.assert_frame_equal(read_patients(own), check_patients(frame(), record()))
     with pytest.raises(InputError, match=r"own: patients\.file: missing: name a file of patients, or hand them over"):
         read_patients(record(file=""))
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [({"weeks": [1]}, "dict"), ([[1, 0, "a"]], "list"), ("own.csv", "str"), (frame().weeks, "Series")],
+)
+def test_patients_in_memory_are_a_frame(given, kind):
+    with pytest.raises(
+        InputError, match=rf"^patients: must be a pandas\.DataFrame with a row per patient, not a {kind}$"
+    ):
+        read_patients(record().holding(given))
 
 
 def test_gbsg2_comes_with_lifelines():

@@ -13,7 +13,7 @@ from secondlook.data import InputError, load_record
 from secondlook.data.cohort import cox_of_counts
 from secondlook.data.reading import parse_record
 from secondlook.data.table import regroup
-from secondlook.inference import Options, fit, load
+from secondlook.inference import Options, fit, load, reanalyse
 from secondlook.inference.fitting import fit_tasks, refitted
 from secondlook.inference.imputations import Imputations
 from secondlook.inference.likelihood import without_row
@@ -151,6 +151,11 @@ def test_patients_of_a_notebook_take_the_place_of_the_file(record):
         fit("mf07-01", patients=frame)
     with pytest.raises(InputError, match="patients: column horTh: missing"):
         fit(record, patients=frame.drop(columns="horTh"))
+    for wanted in (fit, reanalyse):
+        with pytest.raises(
+            InputError, match=r"^patients: must be a pandas\.DataFrame with a row per patient, not a dict"
+        ):
+            wanted(record, patients=frame.to_dict())
 
 
 def test_landmarks_default_to_the_follow_up_of_both_arms_and_must_lie_within(record):
