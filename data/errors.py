@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import accumulate
 
 LONGEST_VALUE = 60  # characters shown of a value or a name
@@ -85,3 +86,14 @@ def listed(names: Sequence[str], longest: int = 3 * LONGEST_VALUE) -> str:
     number = sum(end <= longest for end in accumulate(len(name) + 2 for name in shown))
     more = len(names) - number
     return ", ".join(shown[:number]) + (f" and {more} more" if more else "")
+
+
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that a wrong one is near to, letter case and spaces apart; ``None`` if none is."""
+    plain = {_plain(one): one for one in known}
+    close = get_close_matches(_plain(name), plain, 1)
+    return plain[close[0]] if close else None
+
+
+def _plain(name: str) -> str:
+    return "".join(name.split()).casefold()

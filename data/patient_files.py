@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .errors import InputError, Problem, input_error, listed
+from .errors import InputError, Problem, input_error, listed, meant, shortened
 from .sources import LIFELINES
 
 SEPARATORS = (",", ";", "\t")
@@ -135,13 +135,17 @@ def file_rows(
 
 
 def _check_columns(wanted: Sequence[str], found: Sequence[str], place: str) -> None:
-    there = listed(found)
     problems = [
-        *(Problem(place, f"column {one}", "", f"missing; there are {there}") for one in wanted if one not in found),
+        *(Problem(place, f"column {one}", "", _missing(one, found)) for one in wanted if one not in found),
         *(Problem(place, f"column {one}", "", "stands there twice") for one in wanted if found.count(one) > 1),
     ]
     if problems:
         raise InputError(problems)
+
+
+def _missing(column: str, found: Sequence[str]) -> str:
+    near = meant(column, found)
+    return f"missing; there are {listed(found)}" + (f"; did you mean {shortened(near)}?" if near else "")
 
 
 def _data_set(name: str) -> pd.DataFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
@@ -13,7 +12,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from .errors import InputError, Problem, input_error
+from .errors import InputError, Problem, input_error, meant
 from .fields import IDENTIFIER, MONTH, TRIAL_ID
 from .record import Record
 from .references import References
@@ -215,8 +214,8 @@ def _known_keys(location: Sequence[int | str]) -> str:
         fields = [model.model_fields[str(part)] for model in models if part in model.model_fields]
         models = [model for field in fields for model in _models(field.annotation)] or models
     known = sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
-    meant = get_close_matches(str(location[-1]), known, 1)
-    return f"did you mean {meant[0]}?" if meant else f"known are {', '.join(known)}"
+    near = meant(str(location[-1]), known)
+    return f"did you mean {near}?" if near else f"known are {', '.join(known)}"
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -187,6 +187,13 @@ def test_parquet_gives_what_csv_gives(tmp_path):
     ("content", "message"),
     [
         ("weeks,died,arm\n1,1,a\n", "own.csv: column sex: missing; there are weeks, died, arm"),
+        (
+            GOOD.replace("weeks,died,arm", "Weeks,event,Arm_"),
+            "own.csv: column weeks: missing; there are Weeks, event, Arm_, sex; did you mean Weeks?\n"
+            "own.csv: column died: missing; there are Weeks, event, Arm_, sex\n"
+            "own.csv: column arm: missing; there are Weeks, event, Arm_, sex; did you mean Arm_?",
+        ),
+        (GOOD.replace("died", "d i e d"), "there are weeks, d i e d, arm, sex; did you mean d i e d?"),
         (GOOD + "ten,1,a,f\n", "own.csv: line 5, column weeks: ten: must be a number of weeks, 0 or above"),
         (GOOD + "-1,1,a,f\n", "own.csv: line 5, column weeks: -1: must be a number of weeks, 0 or above"),
         (GOOD + "inf,1,a,f\n", "own.csv: line 5, column weeks: inf: must be a number of weeks, 0 or above"),

@@ -176,7 +176,7 @@ def test_landmarks_are_stated_or_printed_or_taken_from_follow_up(
 
 def test_source_is_the_richest_there_is() -> None:
     curve = {"curve": [{"arm": "control", "file": "c.csv"}]}
-    columns = dict.fromkeys(("file", "time", "event", "arm", "control", "treatment"), "x") | {"unit": "days"}
+    columns = {name: name for name in ("file", "time", "event", "arm", "control", "treatment")} | {"unit": "days"}
     assert parse_record(MINIMAL).source == "published"
     assert parse_record({**MINIMAL, **curve}).source == "curves"
     assert parse_record({**MINIMAL, **curve, "patients": columns}).source == "patients"
