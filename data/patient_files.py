@@ -9,8 +9,8 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ class PatientRows:
         Whether numbers may have a comma for the point.
     bare
         Whether the columns had no names.
+    called
+        What the source calls the columns, where it has them by other names.
     """
 
     frame: pd.DataFrame
@@ -61,6 +63,11 @@ class PatientRows:
     row_name: Callable[[int], str]
     decimal_comma: bool = False
     bare: bool = False
+    called: Mapping[str, str] = field(default_factory=dict)
+
+    def name_of(self, column: str) -> str:
+        """Return what the source calls a column."""
+        return self.called.get(column, column)
 
 
 def frame_rows(frame: pd.DataFrame, wanted: Sequence[str], place: str = "patients") -> PatientRows:
@@ -105,7 +112,12 @@ def as_frame(patients: object, place: str = "patients") -> pd.DataFrame:
 
 
 def file_rows(
-    path: Path, name: str, wanted: Sequence[str], numbers: Sequence[str], *, may_be_bare: bool = False
+    path: Path,
+    name: str,
+    wanted: Sequence[str],
+    numbers: Sequence[str],
+    *,
+    aliases: Mapping[str, str] | None = None,
 ) -> PatientRows:
     """Return the patients of a file or of a data set.
 
@@ -119,8 +131,9 @@ def file_rows(
         Columns to read.
     numbers
         Those of them that hold measurements rather than codes.
-    may_be_bare
-        Whether a CSV file may begin with numbers: its columns are then the wanted ones, in order.
+    aliases
+        For files whose columns are known without their names: other names of the wanted columns. Letter case does
+        not matter then, and a CSV file may begin with numbers: its columns are the wanted ones, in order.
 
     Raises
     ------
@@ -130,8 +143,8 @@ def file_rows(
     if name.startswith(LIFELINES):
         return frame_rows(_data_set(name), wanted, name)
     if path.suffix.lower() in (".parquet", ".pq"):
-        return _parquet_rows(path, name, wanted)
-    return _Csv(_decoded(path, name), name, tuple(wanted), may_be_bare).rows(numbers)
+        return _parquet_rows(path, name, wanted, aliases)
+    return _Csv(_decoded(path, name), name, tuple(wanted), aliases).rows(numbers)
 
 
 def _check_columns(wanted: Sequence[str], found: Sequence[str], place: str) -> None:
@@ -141,6 +154,19 @@ def _check_columns(wanted: Sequence[str], found: Sequence[str], place: str) -> N
     ]
     if problems:
         raise InputError(problems)
+
+
+def _called(wanted: Sequence[str], found: Sequence[str], aliases: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the names under which a file has the wanted columns; their own where it does not, or is ambiguous."""
+    if aliases is None:
+        return {one: one for one in wanted}
+    return {one: _alike(one, found) or _alike(aliases[one], found) or one for one in wanted}
+
+
+def _alike(name: str, found: Sequence[str]) -> str | None:
+    """Return the only name that differs in letter case at most."""
+    alike = {one for one in found if one.casefold() == name}
+    return name if name in alike else alike.pop() if len(alike) == 1 else None
 
 
 def _missing(column: str, found: Sequence[str]) -> str:
@@ -159,19 +185,22 @@ def _data_set(name: str) -> pd.DataFrame:
     return frame
 
 
-def _parquet_rows(path: Path, name: str, wanted: Sequence[str]) -> PatientRows:
+def _parquet_rows(path: Path, name: str, wanted: Sequence[str], aliases: Mapping[str, str] | None) -> PatientRows:
     from pyarrow import ArrowException, parquet
 
     try:
-        _check_columns(wanted, parquet.read_schema(path).names, name)
-        frame = parquet.read_table(path, columns=list(wanted)).to_pandas(ignore_metadata=True)
+        found = parquet.read_schema(path).names
+        called = _called(wanted, found, aliases)
+        _check_columns([*called.values()], found, name)
+        frame = parquet.read_table(path, columns=[*called.values()]).to_pandas(ignore_metadata=True)
     except InputError:
         raise
     except OSError as error:
         raise input_error(name, "", None, f"cannot be read ({error.strerror or 'not Parquet'})") from None
     except (ArrowException, ValueError):
         raise input_error(name, "", None, "cannot be read (not Parquet)") from None
-    return frame_rows(frame, wanted, name)
+    wanted_names = {column: one for one, column in called.items()}
+    return replace(frame_rows(frame.rename(columns=wanted_names), wanted, name), called=called)
 
 
 # --- CSV ----------------------------------------------------------------------------------------------------------
@@ -184,19 +213,20 @@ class _Csv:
     text: str
     place: str
     wanted: tuple[str, ...]
-    may_be_bare: bool = False
+    aliases: Mapping[str, str] | None = None
 
     @cached_property
     def separator(self) -> str:
         """The separator under which most of the wanted columns are there, then the one that makes most columns."""
         bare = [one for one in SEPARATORS if self._holds_numbers(one)]
         headers = {one: _header(self.text, one) for one in bare or SEPARATORS}
-        return max(headers, key=lambda one: (len({*headers[one]} & {*self.wanted}), len(headers[one])))
+        named = {one: {*_called(self.wanted, names, self.aliases).values()} for one, names in headers.items()}
+        return max(headers, key=lambda one: (len({*headers[one]} & named[one]), len(headers[one])))
 
     def _holds_numbers(self, separator: str) -> bool:
         """Return whether the first row holds numbers of the wanted columns where names may be left out."""
         first = [_point(text) if separator != "," else text for text in _header(self.text, separator)]
-        return self.may_be_bare and len(first) == len(self.wanted) and all(map(_is_number, first))
+        return self.aliases is not None and len(first) == len(self.wanted) and all(map(_is_number, first))
 
     @cached_property
     def bare(self) -> bool:
@@ -208,21 +238,27 @@ class _Csv:
         """The names of the columns."""
         return list(self.wanted) if self.bare else _header(self.text, self.separator)
 
+    @cached_property
+    def called(self) -> dict[str, str]:
+        """The names under which the file has the wanted columns."""
+        return _called(self.wanted, self.header, self.aliases)
+
     def rows(self, numbers: Sequence[str]) -> PatientRows:
         """Return the wanted columns: measurements as text, codes as categories of text."""
         if not self.header:
             raise input_error(self.place, "", None, "is empty")
-        _check_columns(self.wanted, self.header, self.place)
+        _check_columns([*self.called.values()], self.header, self.place)
         frame = self._frame(numbers)
         self._check_widths()
         kept = np.flatnonzero(~self._blank(frame))
         name = self._row_name
         found = frame if len(kept) == len(frame) else frame.iloc[kept].reset_index(drop=True)
-        return PatientRows(found, self.place, lambda row: name(int(kept[row])), self.separator != ",", self.bare)
+        decimal_comma = self.separator != ","
+        return PatientRows(found, self.place, lambda row: name(int(kept[row])), decimal_comma, self.bare, self.called)
 
     def _frame(self, numbers: Sequence[str]) -> pd.DataFrame:
         """Return the wanted columns, rows as they stand after the header; what a row has beyond it is cut off."""
-        places = {name: self.header.index(name) for name in self.wanted}
+        places = {one: self.header.index(name) for one, name in self.called.items()}
         types = {place: str if name in numbers else "category" for name, place in places.items()}
         options: dict[str, Any] = {"dtype": types, "na_filter": False, "skip_blank_lines": False, "index_col": False}
         try:

@@ -17,6 +17,7 @@ from ..sources import Curve
 from .path import Array
 
 COLUMNS = ("time", "survival")
+AXES = {"time": "x", "survival": "y"}  # what digitisers call them
 PERCENT = 1.5  # survival that reaches this is in percent
 NEAR_ZERO = 0.02  # of the longest time: what may lie before 0 by digitising
 OUTSIDE = 0.03  # what may lie outside 0 to 1 by digitising
@@ -81,7 +82,7 @@ def _arms(record: Record) -> Iterator[Problem]:
 
 
 def _read(record: Record, curve: Curve) -> DigitisedCurve:
-    rows = file_rows(record.beside(curve.file), curve.file, COLUMNS, COLUMNS, may_be_bare=True)
+    rows = file_rows(record.beside(curve.file), curve.file, COLUMNS, COLUMNS, aliases=AXES)
     time, survival = (_numbers(rows, column) for column in COLUMNS)
     largest = float(np.nanmax(survival, initial=0.0))
     percent = largest > PERCENT
@@ -102,9 +103,17 @@ def _read(record: Record, curve: Curve) -> DigitisedCurve:
         raise InputError(problems)
     name = f"curve of {curve.arm} ({curve.file})"
     found = _in_order(time, survival / unit)
-    notes = ["its columns have no names: taken as time and survival"] if rows.bare else []
-    notes += (["survival is in percent: divided by 100"] if percent else []) + found[2]
+    notes = [*_taken(rows)] + (["survival is in percent: divided by 100"] if percent else []) + found[2]
     return DigitisedCurve(curve.arm, *found[:2], curve.file, tuple(f"{name}: {note}" for note in notes))
+
+
+def _taken(rows: PatientRows) -> Iterator[str]:
+    """Yield which columns were taken as time and survival, where that was not said."""
+    names = [rows.name_of(column) for column in COLUMNS]
+    if rows.bare:
+        yield "its columns have no names: taken as time and survival"
+    elif any(name.casefold() != column for name, column in zip(names, COLUMNS, strict=True)):
+        yield f"columns {', '.join(names)} taken as time and survival"
 
 
 def _in_order(time: Array, survival: Array) -> tuple[Array, Array, list[str]]:
@@ -148,7 +157,7 @@ def _refused(rows: PatientRows, column: str, wrong: NDArray[np.bool_], allowed: 
     places = np.flatnonzero(wrong)
     for row in places[:SHOWN].tolist():
         value = str(rows.frame[column].iloc[row]).strip()
-        where = f"{rows.row_name(row)}, column {column}"
+        where = f"{rows.row_name(row)}, column {rows.name_of(column)}"
         yield Problem(rows.place, where, value, allowed if value else "missing, but required")
     if len(places) > SHOWN:
-        yield Problem(rows.place, f"column {column}", f"{len(places) - SHOWN} more rows", allowed)
+        yield Problem(rows.place, f"column {rows.name_of(column)}", f"{len(places) - SHOWN} more rows", allowed)

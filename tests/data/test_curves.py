@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from secondlook import inference
@@ -116,8 +117,41 @@ def test_columns_may_have_no_names(located, text):
 
 
 @pytest.mark.parametrize(
+    ("header", "taken"),
+    [
+        ("Time,Survival", ()),
+        ("TIME,Survival", ()),
+        ("x,y", ("x, y",)),
+        ("X, Y", ("X, Y",)),
+        ("Time;Y", ("Time, Y",)),
+        ("x,time,survival", ()),
+    ],
+)
+def test_columns_may_be_called_as_digitisers_call_them(located, header, taken):
+    rows = ("0,1", "6,0.9", "12,0.8")
+    rows = [f"9,{row}" for row in rows] if header.count(",") == 2 else rows
+    text = "\n".join([header, *(row.replace(",", ";") if ";" in header else row for row in rows)])
+    control, _ = read_curves(located(text))
+    np.testing.assert_allclose(control.time, [0, 6, 12])
+    np.testing.assert_allclose(control.survival, [1, 0.9, 0.8])
+    assert control.notes == tuple(
+        f"curve of control (control.csv): columns {names} taken as time and survival" for names in taken
+    )
+
+
+def test_parquet_of_points_has_the_same_names(located, tmp_path):
+    pd.DataFrame({"X": [0, 6, 12], "Y": [1, 0.9, 0.8]}).to_parquet(tmp_path / "one.parquet")
+    files = [{"arm": arm, "file": "one.parquet"} for arm in ("control", "treatment")]
+    control, _ = read_curves(located(curve=files))
+    assert control.notes == ("curve of control (one.parquet): columns X, Y taken as time and survival",)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("X,Y,X,Y\n0,1,0,1\n", "control.csv: column X: stands there twice"),
+        ("Time,TIME,survival\n0,1,1\n", "control.csv: column time: missing; there are Time, TIME, survival"),
+        ("x,y\n0,1\n5,0.9\n6,b\n", "control.csv: line 4, column y: b: must be a number; must lie between 0 and 1"),
         ("0,1\n5,x\n6,0.8\n", "control.csv: line 2, column survival: x: must be a number; must lie between 0 and 1"),
         ("0,1\n5,0.9,3\n6,0.8\n", "control.csv: line 2: has 3 fields, but the header names 2 columns"),
         ("0,1,2\n5,0.9,3\n6,0.8,2\n", "control.csv: column time: missing; there are 0, 1, 2"),
