@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .cohort import MONTHS
-from .errors import InputError, Problem, input_error
+from .errors import InputError, Problem, input_error, listed
 from .fields import ARMS
 from .patient_files import PatientRows, file_rows, frame_rows
 from .record import Record
@@ -99,7 +99,7 @@ def _checked(rows: PatientRows, record: Record) -> pd.DataFrame:
     for name in source.factors:
         levels, cuts = record.factors[name].levels, source.cut.get(name)
         column = source.column(name)
-        columns[name] = reading.cut(column, cuts, levels) if cuts else reading.levels(column, levels, levels)
+        columns[name] = reading.cut(column, cuts, levels) if cuts else reading.levels(column, levels, levels, name)
     if reading.problems:
         raise InputError(reading.problems)
     patients = pd.DataFrame(columns)
@@ -155,8 +155,11 @@ class _Reading:
             where = f"{self.rows.row_name(row)}, column {column}"
             self.problems.append(Problem(self.rows.place, where, shown, text))
         if len(rows) > SHOWN:
-            more = f"{len(rows) - SHOWN} more rows"
-            self.problems.append(Problem(self.rows.place, f"column {column}", more, allowed))
+            self.refuse_all(column, f"{len(rows) - SHOWN} more rows", allowed)
+
+    def refuse_all(self, column: str, value: str, allowed: str) -> None:
+        """Gather what is wrong with a column as a whole."""
+        self.problems.append(Problem(self.rows.place, f"column {column}", value, allowed))
 
     def numbers(self, column: str) -> Array:
         """Return a column as numbers, not finite where it holds none."""
@@ -177,24 +180,32 @@ class _Reading:
         """Return whether a column says that the event occurred."""
         codes, texts = self._texts(column)
         means = [_code(text) for text in texts]
-        died, others = _code(event), [code for code in means if code not in (_code(event), "")]
-        if died in CODED:
-            allowed, message = {*CODED}, "must be 0 or 1"
+        died = _code(event)
+        frequent = np.argsort(-np.bincount(codes[codes >= 0], minlength=len(means)), kind="stable")
+        others = list(dict.fromkeys(means[place] for place in frequent if means[place] not in (died, "")))
+        coded = died in CODED
+        allowed = {*CODED} if coded else {died, *others[:1]}
+        if died not in means and not {*others} <= {*CODED}:
+            told = f"no row has this; there are {listed(others)}: tell which is the event in patients.event_value"
+            self.refuse_all(column, event, told)
+            self.refuse(column, codes < 0, "missing, but required")
         else:
-            allowed = {died, *others[:1]}
-            message = f"must be {event} or one value that stands for censoring, such as {others[0] if others else 0}"
-        self.refuse(column, ~_among(codes, means, allowed), message)
+            self.refuse(column, ~_among(codes, means, allowed), _event_rule(event, coded, others))
         return _among(codes, means, {died})
 
-    def levels(self, column: str, values: Sequence[str], names: Sequence[str]) -> pd.Categorical:
-        """Return a column of values as a categorical of their names."""
+    def levels(self, column: str, values: Sequence[str], names: Sequence[str], factor: str = "") -> pd.Categorical:
+        """Return a column of values, of a factor or not, as a categorical of their names."""
         codes, texts = self._texts(column)
         places = {_code(value): place for place, value in enumerate(values)}
         exact = {value: place for place, value in enumerate(values)}
         if len(places) < len(values):  # levels such as 1 and 1.0 are told apart as they are written
             places = exact
         own = np.array([exact.get(text, places.get(_code(text), -1)) for text in texts] + [-1])[codes]
-        self.refuse(column, own < 0, f"must be {' or '.join(values)}")
+        if factor and len(texts) > len(values) and (own < 0).all() and self._is_measured(column, codes):
+            told = f"{len(texts)} different numbers, no levels; tell where to divide them in patients.cut.{factor}"
+            self.refuse_all(column, "", told)
+        else:
+            self.refuse(column, own < 0, f"must be {' or '.join(values)}")
         return _categorical(own, names)
 
     def cut(self, column: str, cuts: Sequence[float], names: Sequence[str]) -> pd.Categorical:
@@ -202,6 +213,10 @@ class _Reading:
         values = self.numbers(column)
         self.refuse(column, ~np.isfinite(values), "must be a number")
         return _categorical(np.searchsorted(cuts, values, side="right"), names)
+
+    def _is_measured(self, column: str, codes: NDArray[np.int64]) -> bool:
+        """Return whether a column holds numbers wherever it holds anything."""
+        return bool((np.isfinite(self.numbers(column)) | (codes < 0)).all())
 
     def _texts(self, column: str) -> tuple[NDArray[np.int64], list[str]]:
         """Return each row's place among the texts of the distinct values, -1 for none."""
@@ -217,6 +232,14 @@ def _categorical(codes: Any, names: Sequence[str]) -> pd.Categorical:
 
 def _among(codes: NDArray[np.int64], texts: Sequence[str], allowed: set[str]) -> NDArray[np.bool_]:
     return np.array([text in allowed for text in texts] + [False])[codes]
+
+
+def _event_rule(event: str, coded: bool, others: Sequence[str]) -> str:
+    """Return what a column of events may hold: 0 and 1, else the event's value and the most frequent other."""
+    if not coded:
+        return f"must be {event} or one value that stands for censoring, such as {others[0] if others else 0}"
+    other = others[0] if len(others) == 1 and others[0] not in CODED else ""
+    return "must be 0 or 1" + (f"; if {other} stands for the event, tell so in patients.event_value" if other else "")
 
 
 def _code(text: str) -> str:

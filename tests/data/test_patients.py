@@ -270,6 +270,39 @@ def test_an_event_of_another_code_has_one_value_beside_it():
         check_patients(rows, record(event_value="dead"))
 
 
+@pytest.mark.parametrize(
+    ("values", "event", "told"),
+    [
+        (["yes", "no"], "1", "column died: 1: no row has this; there are no, yes: tell which is the event in"),
+        (["dead", "alive"], "Dead", "column died: Dead: no row has this; there are alive, dead: tell which is the"),
+        ([2, 1], "1", "row 1, column died: 2: must be 0 or 1; if 2 stands for the event, tell so in"),
+    ],
+)
+def test_the_event_may_be_another_value(values, event, told):
+    rows = frame(6).assign(died=[values[place] for place in (0, 1, 1, 1, 0, 1)])
+    with pytest.raises(InputError) as caught:
+        check_patients(rows, record(event_value=event))
+    assert f"patients: {told}" in str(caught.value).splitlines()[0]
+    assert len(caught.value.problems) == (1 if "row has" in told else 2)
+    assert "patients.event_value" in str(caught.value)
+
+
+def test_a_blank_event_is_told_beside_the_value_of_the_event():
+    with pytest.raises(InputError) as caught:
+        check_patients(frame(3).assign(died=["yes", None, "no"]), record())
+    assert [problem.field for problem in caught.value.problems] == ["column died", "row 2, column died"]
+
+
+def test_measured_factors_without_a_cut_are_told_of_it():
+    with pytest.raises(InputError) as caught:
+        check_patients(frame(300).assign(age=np.r_[np.nan, np.arange(299) % 60 + 30.5]), record(cut={}))
+    assert str(caught.value) == (
+        "patients: column age: 60 different numbers, no levels; tell where to divide them in patients.cut.age"
+    )
+    with pytest.raises(InputError, match="row 1, column age: 1: must be below 50 or 50 to 65 or 65 or older"):
+        check_patients(frame(4).assign(age=[1, 2, 1, 3]), record(cut={}))
+
+
 def test_a_blank_event_is_missing_whatever_the_code():
     rows = frame(6).assign(died=["", "alive", "dead", "dead", "alive", " "])
     with pytest.raises(InputError) as caught:
