@@ -37,7 +37,7 @@ from .options import Options
 from .sensitivity import sensitivity
 from .sources import Notes, Notify, tables_of, tell_nobody
 from .synthesis import evidence_rows
-from .tasks import MODELS, PIECEWISE_MODELS, PRIMARY_SHRINKAGE, default_landmarks, tasks_of
+from .tasks import MODELS, PIECEWISE_MODELS, PRIMARY_SHRINKAGE, default_landmarks, intervals_note, tasks_of
 from .versions import run_facts
 
 WITHHELD_IMPUTATIONS = 5
@@ -283,7 +283,8 @@ def analyse(
     tasks = tasks_of(record, models, partition, shrinkages, sources, landmarks, options, studies)
     of_strata = "subgroups" in models and partition is None and record.source != "patients"
     others = endpoints_of(record)[1] if binary.MODEL in models else ()
-    for note in (*(outside_partitions(record) if of_strata else ()), *others):
+    ends = intervals_note(record, sources[""].tables, options) if "" in sources else ""
+    for note in filter(None, (ends, *(outside_partitions(record) if of_strata else ()), *others)):
         notes.add(note)
     tasks = [_adjusted(task, record, options, notes) for task in tasks]
     if models == (synthesis.MODEL,) and not studies:

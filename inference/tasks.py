@@ -48,11 +48,11 @@ def model_edges(table: xr.Dataset, options: Options) -> NDArray[np.float64]:
     table
         Survival table.
     options
-        Whose ``intervals`` take precedence.
+        Whose ``intervals`` take precedence, up to the table's end.
     """
-    if options.intervals:
-        return np.array(options.intervals)
     grid = edges(table)
+    if options.intervals:
+        return np.array(np.minimum(options.intervals, grid[-1]), dtype=float)
     cumulative = np.cumsum(table.deaths.isel(imputation=0).sum(("stratum", "arm")).to_numpy())
     last_death = grid[1 + int(np.searchsorted(cumulative, cumulative[-1] - 0.5))]
     bounds = interval_edges(last_death, INTERVAL_MONTHS * MONTHS[table.time_unit])
@@ -82,6 +82,44 @@ def _followed_until(table: xr.Dataset) -> float:
     return float(table.stop.to_numpy()[both].max(initial=0.0))
 
 
+def check_intervals(record: Record, table: xr.Dataset, options: Options) -> None:
+    """Check that every interval of the model begins before follow-up ends; the last one may end later.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    table
+        Its survival table.
+    options
+        Whose ``intervals`` are checked.
+
+    Raises
+    ------
+    InputError
+        Names the bounds at which nobody is followed any more.
+    """
+    end = edges(table)[-1]
+    beyond = [time for time in options.intervals[:-1] if time >= end]
+    if beyond:
+        allowed = (
+            f"must lie within {_followed(record)}, up to {end:g} {record.time_unit}; only the last may lie beyond"
+        )
+        raise input_error("--intervals", "", ",".join(f"{time:g}" for time in beyond), allowed)
+
+
+def intervals_note(record: Record, table: xr.Dataset, options: Options) -> str:
+    """Return a note where the model's intervals were to go on after follow-up, empty where not."""
+    end, wanted = edges(table)[-1], max(options.intervals, default=0.0)
+    if wanted <= end:
+        return ""
+    return f"the last interval ends with {_followed(record)}, at {end:g} {record.time_unit}, not at {wanted:g}"
+
+
+def _followed(record: Record) -> str:
+    return "follow-up" if record.source == "patients" else "the rebuilt survival"
+
+
 def check_landmarks(record: Record, table: xr.Dataset, options: Options) -> None:
     """Check that survival can be reported at every landmark.
 
@@ -103,8 +141,8 @@ def check_landmarks(record: Record, table: xr.Dataset, options: Options) -> None
     beyond = [time for time in options.landmarks or record.landmark_times() if time > end]
     if beyond:
         place, field = ("--landmarks", "") if options.landmarks else (record.id, "landmarks")
-        within = "follow-up of both arms" if record.source == "patients" else "the rebuilt survival"
-        allowed = f"must lie within {within}, up to {end:g} {record.time_unit}"
+        both = " of both arms" if record.source == "patients" else ""
+        allowed = f"must lie within {_followed(record)}{both}, up to {end:g} {record.time_unit}"
         raise input_error(place, field, ",".join(f"{time:g}" for time in beyond), allowed)
 
 
@@ -365,10 +403,11 @@ def tasks_of(
     Raises
     ------
     InputError
-        When a landmark cannot be reported at, or the partition has no effects to pool.
+        When a landmark cannot be reported at, an interval holds nothing, or the partition has no effects to pool.
     """
     tasks = []
     if "" in sources:
+        check_intervals(record, sources[""].whole(0), options)
         check_landmarks(record, sources[""].whole(0), options)
         tasks = [
             piecewise_task(model, sources[""], landmarks, options) for model in PIECEWISE_MODELS if model in models

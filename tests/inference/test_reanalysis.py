@@ -12,7 +12,7 @@ from secondlook.data import InputError, load_record
 from secondlook.data.reading import parse_record
 from secondlook.inference import columns
 from secondlook.inference.reanalysis import analyse
-from secondlook.inference.tasks import check_landmarks, effects_task, model_edges
+from secondlook.inference.tasks import check_intervals, check_landmarks, effects_task, intervals_note, model_edges
 from secondlook.inference.versions import record_hash
 
 
@@ -213,6 +213,33 @@ def test_default_intervals_are_six_months_to_the_last_death(mf07):
 def test_a_landmark_beyond_the_rebuilt_survival_is_refused(mf07, options, message):
     with pytest.raises(InputError, match=message):
         check_landmarks(mf07.record, mf07.table, inference.Options(**options))
+
+
+def test_intervals_of_nobody_are_refused(mf07):
+    message = (
+        "^--intervals: 90,100: must lie within the rebuilt survival, up to 90 months; only the last may lie beyond$"
+    )
+    with pytest.raises(InputError, match=message):
+        check_intervals(mf07.record, mf07.table, inference.Options(intervals=(0.0, 89.0, 90.0, 100.0, 120.0)))
+
+
+def test_the_last_interval_ends_with_follow_up_at_the_latest(mf07):
+    options = inference.Options(intervals=(0.0, 24.0, 120.0))
+    check_intervals(mf07.record, mf07.table, options)
+    assert model_edges(mf07.table, options).tolist() == [0, 24, 90]
+    told = "the last interval ends with the rebuilt survival, at 90 months, not at 120"
+    assert intervals_note(mf07.record, mf07.table, options) == told
+    assert intervals_note(mf07.record, mf07.table, inference.Options(intervals=(0.0, 24.0, 90.0))) == ""
+
+
+def test_intervals_are_checked_before_sampling(monkeypatch):
+    monkeypatch.setattr("secondlook.inference.reanalysis.fit_tasks", lambda *_: 1 / 0)
+    notes = []
+    with pytest.raises(InputError, match=r"^--intervals: 100: must lie within follow-up, up to 88 months"):
+        inference.fit("gbsg2", options=inference.Options(intervals=(0.0, 100.0, 120.0)))
+    with pytest.raises(ZeroDivisionError):
+        inference.fit("gbsg2", options=inference.Options(intervals=(0.0, 60.0, 120.0)), notify=notes.append)
+    assert "note: the last interval ends with follow-up, at 88 months, not at 120" in notes
 
 
 def test_landmarks_may_lie_between_the_last_death_and_the_end(mf07):
