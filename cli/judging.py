@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..data.labels import number_of
 from ..inference.checks import IN_TAIL
 from ..inference.prior_predictive import DOUBLING, STEP_SD
 from . import subgroups
@@ -42,15 +43,15 @@ def checks(result: Reanalysis) -> None:
 
 def _in_tails(rows: pd.DataFrame) -> str:
     """Return what lies in the tails, else the number that comes nearest."""
-    numbers = len(rows.drop_duplicates(["subgroup", "item", "arm", "time"]))
+    numbers = number_of(len(rows.drop_duplicates(["subgroup", "item", "arm", "time"])), "number")
     models = ", ".join(dict.fromkeys(map(_model, rows_of(rows))))
     found = rows[rows["tail_probability"].lt(IN_TAIL)].sort_values("tail_probability", kind="stable")
     if found.empty:
         nearest = _named(rows.iloc[int(rows["tail_probability"].argmin())])
-        return f"None of {numbers} numbers lies in the tails (below {IN_TAIL:g}) of {models}; nearest: {nearest}."
+        return f"None of {numbers} lies in the tails (below {IN_TAIL:g}) of {models}; nearest: {nearest}."
     named = [_named(row) for row in rows_of(found.head(MOST_NAMED))]
     more = [f"{len(found) - MOST_NAMED} more in checks.csv"] if len(found) > MOST_NAMED else []
-    return f"Of {numbers} numbers, in the tails (below {IN_TAIL:g}): {'; '.join([*named, *more])}."
+    return f"Of {numbers}, in the tails (below {IN_TAIL:g}): {'; '.join([*named, *more])}."
 
 
 def _model(row: pd.Series) -> str:

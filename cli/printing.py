@@ -15,6 +15,7 @@ from rich.table import Table
 from ..data import Record
 from ..data.audit import VERDICTS
 from ..data.describe import Section, TrialSummary
+from ..data.labels import number_of
 from .terminal import console
 
 if TYPE_CHECKING:
@@ -279,9 +280,10 @@ def reconstruction(made: Imputed) -> None:
     for note in _round_trip(made.fit_sheet):
         paragraph(note)
     if made.record.curve and not made.partition:
-        paragraph(f"{made.imputations} imputations.")
+        paragraph(f"{number_of(made.imputations, 'imputation')}.")
     else:
-        paragraph(f"{made.imputations} imputations; {made.acceptance_rate:.0%} of the draws reproduced every number.")
+        imputations = number_of(made.imputations, "imputation")
+        paragraph(f"{imputations}; {made.acceptance_rate:.0%} of the draws reproduced every number.")
     line()
 
 
@@ -300,8 +302,8 @@ def _round_trip(sheet: pd.DataFrame) -> Iterable[str]:
     for arm, group in _curves(sheet):
         off = (group["reproduced"] - group["printed"].astype(float)).abs()
         yield (
-            f"Curve of {arm}: {len(group)} points (the one furthest off is shown): off by {off.mean():.4f} on "
-            f"average and {off.max():.4f} at most."
+            f"Curve of {arm}: {number_of(len(group), 'point')} (the one furthest off is shown): off by "
+            f"{off.mean():.4f} on average and {off.max():.4f} at most."
         )
 
 

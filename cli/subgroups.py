@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..data.labels import within_partition
+from ..data.labels import number_of, within_partition
 from .printing import (
     EVERYBODY,
     first_prior,
@@ -175,8 +175,8 @@ def credibility(record: Record, frame: pd.DataFrame, homogeneity: pd.DataFrame) 
     table(("Subgroup", *_CRITERIA.values()), rows)
     number, factors = (int(claims[name].iloc[0]) for name in ("subgroups_printed", "factors_printed"))
     paragraph(
-        f"The paper prints {number} subgroups by {factors} factors{_known_later(claims)}. {BLANK} is what no printed "
-        f"number tells. {_MEANING}"
+        f"The paper prints {number_of(number, 'subgroup')} by {number_of(factors, 'factor')}{_known_later(claims)}. "
+        f"{BLANK} is what no printed number tells. {_MEANING}"
     )
     _homogeneous(claims, homogeneity)
 
@@ -230,8 +230,8 @@ def _homogeneous(claims: pd.DataFrame, homogeneity: pd.DataFrame) -> None:
     source = "rebuilt patients" if homogeneity["source"].iloc[0] == "table" else "printed intervals"
     among = int(simulated["chance_among"].iloc[0])
     paragraph(
-        f"Simulated from {source}, among {among} subgroups; at least as extreme as printed, in its direction. "
-        "Deviation: from the overall effect, in standard errors of the subgroup."
+        f"Simulated from {source}, among {number_of(among, 'subgroup')}; at least as extreme as printed, in its "
+        "direction. Deviation: from the overall effect, in standard errors of the subgroup."
     )
 
 

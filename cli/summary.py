@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..data import ARMS, Record
 from ..data.audit import VERDICTS
-from ..data.labels import within_text
+from ..data.labels import number_of, within_text
 from ..inference.diagnostics import LEAST_ESS, MOST_RHAT
 from ..models.imbalance import FORMS, estimate_label
 from . import evidence, judging, sensitivity, subgroups
@@ -195,7 +195,7 @@ def _estimand(result: Reanalysis, row: pd.Series) -> tuple[str, str]:
         return "Crude", "arms as they are"
     if row["model"] == ADJUSTED:
         number = result.imbalance["label"].nunique()
-        return "Adjusted for imbalance", f"alike in {number} factors, {PRIMARY_FORM}"
+        return "Adjusted for imbalance", f"alike in {number_of(number, 'factor')}, {PRIMARY_FORM}"
     found = result.record.partition(row["partition"])
     label = found.label if found else str(row["partition"])
     return f"Standardised over {within_text(label)}", f"strata of both arms, up to {row['time']:g}"
@@ -369,7 +369,7 @@ def _gate(diagnostics: pd.DataFrame, posteriors: int) -> None:
     worst = f"worst R-hat {rhat:.3f}, most divergences {divergences}"
     fits = ["model", "shrinkage", "partition", "prior"]
     if failed.empty:
-        paragraph(f"Passed: all {posteriors} posteriors ({worst}).")
+        paragraph(f"Passed: {'all ' * (posteriors > 1)}{number_of(posteriors, 'posterior')} ({worst}).")
         return
     paragraph(f"FAILED ({worst}). Do not rely on:")
     groups = failed.groupby(fits, sort=False)

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from .fields import ArmId, Item, Number, Size, Table, Text, Where, not_a_share, not_more
+from .labels import number_of
 from .printed import AnyNumber, NonNegative, Percent, PValue
 from .references import references
 
@@ -90,7 +91,7 @@ class PatientsCount(Item):
         for name in self.where.factors:
             most = known.get((name, self.arm))
             if most is not None and self.n > most:
-                raise ValueError(f"n is {self.n}, more than the {most} patients whose {name} is known")
+                raise ValueError(f"n is {self.n}, more than the {number_of(most, 'patient')} whose {name} is known")
         return not_more(self, self.n, references(info).patients.get(self.arm), "n")
 
 

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from .labels import number_of
 from .printed import Printed
 from .references import references
 from .subgroup import Subgroup, subgroup
@@ -126,7 +127,7 @@ def not_more[T](item: T, count: int | None, patients: int | None, name: str) -> 
         When the count is larger.
     """
     if count is not None and patients is not None and count > patients:
-        raise ValueError(f"{name} is {count}, more than the {patients} patients")
+        raise ValueError(f"{name} is {count}, more than the {number_of(patients, 'patient')}")
     return item
 
 

@@ -1,4 +1,4 @@
-"""Labels of subgroups and partitions as they stand in a text or below a heading."""
+"""Labels of subgroups and partitions, and numbers of things, as they stand in a text or below a heading."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from __future__ import annotations
 def within_text(label: str) -> str:
     """Return a label without its capital, unless that begins an abbreviation."""
     return label[:1].lower() + label[1:] if label[1:2].islower() else label
+
+
+def number_of(number: int, thing: str) -> str:
+    """Return how many there are of a thing, which is named in the singular."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def within_partition(label: str, partition: str) -> str:

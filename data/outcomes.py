@@ -14,6 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from scipy.special import ndtri
 
 from .fields import ArmId, Estimate, Item, Number, Size, Table, Text, Time, Where, given, not_a_share, not_more
+from .labels import number_of
 from .printed import AnyNumber, NonNegative, Percent, Positive, Printed, Probability, PValue
 from .references import references
 from .subgroup import OVERALL
@@ -80,7 +81,8 @@ class AtRisk(Item):
     @model_validator(mode="after")
     def _matching(self, info: ValidationInfo) -> Self:
         if len(self.times) != len(self.patients):
-            raise ValueError(f"{len(self.times)} times but {len(self.patients)} numbers of patients")
+            times, numbers = number_of(len(self.times), "time"), number_of(len(self.patients), "number")
+            raise ValueError(f"{times} but {numbers} of patients")
         if any(second > first for first, second in pairwise(self.patients)):
             raise ValueError("numbers at risk must not increase")
         return not_more(self, max(self.patients, default=None), references(info).patients.get(self.arm), "patients")

@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .errors import InputError, Problem, input_error, listed, meant, shortened
+from .labels import number_of
 from .sources import LIFELINES
 
 SEPARATORS = (",", ";", "\t")
@@ -289,7 +290,8 @@ class _Csv:
                 return
         for row, record in enumerate(self._records()):
             if any(text.strip() for text in record[columns:]):
-                allowed = f"has {len(record)} fields, but the header names {columns} columns"
+                fields, named = number_of(len(record), "field"), number_of(columns, "column")
+                allowed = f"has {fields}, but the header names {named}"
                 raise input_error(self.place, self._row_name(row), None, allowed)
 
     def _starts_of(self, record: int) -> int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .cohort import MONTHS
 from .errors import InputError, Problem, input_error, listed
 from .fields import ARMS
+from .labels import number_of
 from .patient_files import PatientRows, file_rows, frame_rows
 from .record import Record
 from .sources import Patients
@@ -155,7 +156,7 @@ class _Reading:
             where = f"{self.rows.row_name(row)}, column {column}"
             self.problems.append(Problem(self.rows.place, where, shown, text))
         if len(rows) > SHOWN:
-            self.refuse_all(column, f"{len(rows) - SHOWN} more rows", allowed)
+            self.refuse_all(column, number_of(len(rows) - SHOWN, "more row"), allowed)
 
     def refuse_all(self, column: str, value: str, allowed: str) -> None:
         """Gather what is wrong with a column as a whole."""

@@ -19,6 +19,7 @@ from ..data.errors import input_error
 from ..data.evidence import Study, pooled_trials, studies_of, why_alone
 from ..data.imbalance import imbalance_terms
 from ..data.imputed import FIT_SHEET_COLUMNS, Imputed
+from ..data.labels import number_of
 from ..data.patient_files import as_frame
 from ..data.reconstruction import check_partition, outside_partitions, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
@@ -435,4 +436,5 @@ def _note_on(result: Result, notes: Notes) -> None:
     if not result.passed:
         notes.add(f"{result.fit.name} fails the diagnostics gate: see diagnostics.csv")
     if result.rerun.any():
-        notes.add(f"{result.fit.name}: {int(result.rerun.sum())} imputations were sampled again, more strictly")
+        again = number_of(int(result.rerun.sum()), "imputation")
+        notes.add(f"{result.fit.name}: sampled again, more strictly: {again}")

@@ -21,6 +21,7 @@ import xarray as xr
 
 from ..data import Record
 from ..data.cohort import normal_quantile
+from ..data.labels import number_of
 from ..data.outcomes import HazardRatio
 from ..models.priors import Prior
 from . import columns
@@ -123,9 +124,9 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
     """Yield notes on what was sampled afresh and what rests on weights that cannot be relied on."""
     of_priors = rows[rows["varied"].isin(("prior", "prior mean and SD", "sceptical SD", "tau scale"))]
     if number := int((of_priors["resampled"].astype(bool)).sum()):
-        yield f"sensitivity: {number} of {len(of_priors)} rows were sampled afresh, as k-hat exceeded {MOST_K_HAT:g}"
+        yield f"sensitivity: sampled afresh, as k-hat exceeded {MOST_K_HAT:g}: {number_of(number, 'row')}"
     if number := int((of_priors["k_hat"] > MOST_K_HAT).sum()):
-        yield f"sensitivity: {number} rows have a k-hat above {MOST_K_HAT:g} and cannot be relied on"
+        yield f"sensitivity: not to be relied on, as k-hat is above {MOST_K_HAT:g}: {number_of(number, 'row')}"
 
 
 def varied_row(ratio: ReportedRatio, varied: str, setting: str, prior: Prior, found: Mapping[str, object]) -> Row:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, Problem
 from ..fields import ARMS, ArmId
+from ..labels import number_of
 from ..patient_files import PatientRows, file_rows
 from ..record import Record
 from ..sources import Curve
@@ -97,7 +98,12 @@ def _read(record: Record, curve: Curve) -> DigitisedCurve:
     ]
     if not problems and len(np.unique(time)) < FEWEST_POINTS:
         problems = [
-            Problem(curve.file, "", f"{len(time)} points", f"must hold at least {FEWEST_POINTS} at different times")
+            Problem(
+                curve.file,
+                "",
+                number_of(len(time), "point"),
+                f"must hold at least {FEWEST_POINTS} at different times",
+            )
         ]
     if problems:
         raise InputError(problems)
@@ -120,24 +126,28 @@ def _in_order(time: Array, survival: Array) -> tuple[Array, Array, list[str]]:
     """Return points in order of time, one or two at each time, and what was done to them."""
     notes = []
     if (time < 0).any():
-        notes.append(f"{int((time < 0).sum())} points lie just before time 0: moved there")
+        notes.append(f"{_points(time < 0)} just before time 0: moved there")
     if (outside := (survival < 0) | (survival > 1)).any():
-        notes.append(f"{int(outside.sum())} points lie just outside 0 to 1: taken as digitising error")
+        notes.append(f"{_points(outside)} just outside 0 to 1: taken as digitising error")
     time = np.maximum(time, 0.0)
     if (np.diff(time) < 0).any():
-        notes.append(f"{int((np.diff(time) < 0).sum())} points lie before the one above them: sorted by time")
+        notes.append(f"{_points(np.diff(time) < 0)} before the one above: sorted by time")
     order = np.lexsort((-survival, time))
     time, survival = time[order], survival[order]
     same = pd.Series(time).duplicated(keep=False).to_numpy()
     if same.any():
-        notes.append(f"{int(same.sum())} points share their time with another: the highest and the lowest count")
+        notes.append(f"{_points(same)} share their time with another: the highest and the lowest count")
         time, survival = _ends(time, survival)
     if (rises := np.diff(survival) > 0).any():
         most = float(np.diff(survival).max())
-        notes.append(f"{int(rises.sum())} points rise above the one before, by up to {most:.3g}: the fit never rises")
+        notes.append(f"{_points(rises)} higher than the one before, by up to {most:.3g}: the fit never rises")
     if time[0] > 0:
         notes.append("no point at time 0: the curve begins at 1")
     return time, survival, notes
+
+
+def _points(which: NDArray[np.bool_]) -> str:
+    return number_of(int(which.sum()), "point")
 
 
 def _ends(time: Array, survival: Array) -> tuple[Array, Array]:
@@ -160,4 +170,5 @@ def _refused(rows: PatientRows, column: str, wrong: NDArray[np.bool_], allowed: 
         where = f"{rows.row_name(row)}, column {rows.name_of(column)}"
         yield Problem(rows.place, where, value, allowed if value else "missing, but required")
     if len(places) > SHOWN:
-        yield Problem(rows.place, f"column {rows.name_of(column)}", f"{len(places) - SHOWN} more rows", allowed)
+        more = number_of(len(places) - SHOWN, "more row")
+        yield Problem(rows.place, f"column {rows.name_of(column)}", more, allowed)

@@ -102,7 +102,14 @@ def test_what_digitisers_write_is_put_in_order_and_told(located):
     np.testing.assert_allclose(control.time, [0, 0.5, 12, 12, 24, 36])
     np.testing.assert_allclose(control.survival, [1.01, 0.98, 0.83, 0.81, 0.6, 0.61])
     told = " | ".join(control.notes)
-    for word in ("percent", "before time 0", "outside 0 to 1", "sorted", "share their time", "rise above"):
+    for word in (
+        "percent",
+        "before time 0",
+        "outside 0 to 1",
+        "sorted",
+        "share their time",
+        "higher than",
+    ):
         assert word in told
     assert treatment.notes == ()
 
@@ -162,6 +169,7 @@ def test_parquet_of_points_has_the_same_names(located, tmp_path):
         ("time,survival\n0,1\n5,1.2\n6,0.8\n", "control.csv: line 3, column survival: 1.2: must lie between 0 and 1"),
         ("time,survival\n0,100\n5,120\n6,80\n", "line 3, column survival: 120: must lie between 0 and 100"),
         ("time,survival\n", "control.csv: 0 points: must hold at least 3 at different times"),
+        ("0,1\n", "control.csv: 1 point: must hold at least 3 at different times"),
         ("", "control.csv: is empty"),
         (b"time,survival\n0,\xff\n", "control.csv: line 2, character 3"),
     ],

@@ -209,6 +209,7 @@ def test_parquet_gives_what_csv_gives(tmp_path):
         ("weeks,died,arm,sex,arm\n", "own.csv: column arm: stands there twice"),
         ("", "own.csv: is empty"),
         ("weeks,died,arm,sex\n", "own.csv: holds no patient"),
+        (GOOD + "-1,1,a,f\n" * 6, "own.csv: column weeks: 1 more row: must be a number"),
         (GOOD + "4,1,a,f,9\n", "own.csv: line 5: has 5 fields, but the header names 4 columns"),
         (GOOD + '4,1,a,"f\n', "own.csv: line 5: not a row of separated values"),
         (GOOD.replace("12.5,0,b,m", '"12.5",0,b,"m\n"') + "4,2,a,f\n", "line 6, column died: 2: must be 0 or 1"),

@@ -198,7 +198,7 @@ PROBABILITY = "must be a probability between 0 and 1 (60% is written 0.60)"
         ),
         (
             {"at_risk": [{"arm": "control", "times": [0, 12], "patients": [9]}]},
-            "at_risk[1]: 2 times but 1 numbers of patients",
+            "at_risk[1]: 2 times but 1 number of patients",
         ),
         (
             {"at_risk": [{"arm": "control", "times": [0, 12], "patients": [8, 9]}]},
