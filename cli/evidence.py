@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..data.labels import number_of
 from .printing import heading, paragraph, probability, rows_of, table, with_interval
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def informed(result: Reanalysis) -> None:
     events = _of(own, "external_events", BAYES, scale, without=study)["estimate"].iloc[0]
     paragraph(
         f"Robust is half external, half Normal(0, 1) unless another SD is named; the last column is what the data "
-        f"leave of the first half. External is worth {events:.0f} deaths."
+        f"leave of the first half. External is worth {number_of(round(events), result.record.event)}."
     )
 
 

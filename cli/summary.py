@@ -144,7 +144,8 @@ def _sisters(result: Reanalysis) -> None:
     """Print where priors from sister trials come from, and what the data make of their parts."""
     if external := result.run["resolved"].get("external"):
         trials, events = ", ".join(external["trials"]), external["effective_events"]
-        paragraph(f"External is what {trials} predict for a trial like them; it is worth {events:.0f} deaths.")
+        worth = number_of(round(events), result.record.event)
+        paragraph(f"External is what {trials} predict for a trial like them; it is worth {worth}.")
     weights = result.conflict[result.conflict["component"].eq("external")]
     if len(weights):
         by_model = ", ".join(

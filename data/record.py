@@ -128,6 +128,11 @@ class Record(Table):
         return frame
 
     @property
+    def event(self) -> str:
+        """What texts call an event of the endpoint: a death where that is overall survival."""
+        return "death" if "overall survival" in self.endpoint.casefold() else "event"
+
+    @property
     def source(self) -> str:
         """What supplies the time structure: ``patients``, then ``curves``, then ``published``."""
         return "patients" if self.patients else "curves" if self.curve else "published"

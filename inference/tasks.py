@@ -297,7 +297,7 @@ def _stratified(record: Record, table: xr.Dataset, factors: Sequence[str]) -> in
         return None
     deaths = table.deaths.isel(imputation=0).sum(("arm", "interval")).groupby(name).sum()
     if empty := [str(level) for level in deaths[name].to_numpy()[deaths.to_numpy() <= 0]]:
-        allowed = f"cannot stratify the baseline: nobody died with level {', '.join(empty)}"
+        allowed = f"cannot stratify the baseline: no {record.event} with level {', '.join(empty)}"
         raise input_error(record.id, "patients.stratify", name, allowed)
     return factors.index(name)
 

@@ -157,17 +157,17 @@ def _precision(record: Record, ratio: Ratio, deaths: tuple[int, int | None], pat
         needed,
         needed,
         4 / error[0] ** 2,
-        f"SE at most {error[1]:.4f}: needs at least 4/SE^2 = {needed:.0f} deaths; "
-        f"{_having(ratio.patients, deaths, patients)}",
+        f"SE at most {error[1]:.4f}: needs at least 4/SE^2 = {needed:.0f} {record.event}s; "
+        f"{_having(ratio.patients, f'{record.event}s', deaths, patients)}",
         ratio.source,
     )
 
 
-def _having(whom: Subgroup, deaths: tuple[int, int | None], patients: int | None) -> str:
+def _having(whom: Subgroup, events: str, deaths: tuple[int, int | None], patients: int | None) -> str:
     """Say how many deaths and patients there are, or may be."""
     fewest, most = deaths
     if whom.is_overall:
-        counts = ((most, "deaths"), (patients, "patients"))
+        counts = ((most, events), (patients, "patients"))
         return "there are " + ", ".join(f"{count} {name}" for count, name in counts if count is not None)
     if fewest:
         return f"the subgroup has {fewest if fewest == most else f'{fewest} to {most}'}"
@@ -204,7 +204,7 @@ def level(record: Record) -> Iterator[Finding]:
                 ratio.item,
                 stated,
                 others[0] if misread else ratio.level,
-                arithmetic=f"read at {text} the deaths and the p-value; stated {stated}",
+                arithmetic=f"read at {text} the {record.event}s and the p-value; stated {stated}",
                 source=ratio.source,
             )
 
@@ -221,12 +221,12 @@ def nesting(record: Record) -> Iterator[Finding]:
     for size in (2, 3):
         for group in combinations(needed, size):
             if total and not any(a.where.overlaps(b.where) for a, b in combinations(group, 2)):
-                yield _nested(group, total, trial_patients(record), f"deaths of {total}")
+                yield _nested(group, total, trial_patients(record), f"{record.event}s of {total}")
     for inner, outer in permutations(needed, 2):
         most = deaths_between(record, outer.where)[1]
         if inner.where.within(outer.where) and most is not None and (total is None or most < total):
             yield _nested(
-                [inner], most, most_patients(record, outer.where), f"deaths; {outer.name} has at most {most}"
+                [inner], most, most_patients(record, outer.where), f"{record.event}s; {outer.name} has at most {most}"
             )
 
 

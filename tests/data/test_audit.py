@@ -84,6 +84,11 @@ def test_precision_needs_deaths():
     assert finding.computed == pytest.approx(4 * (2 * 1.959964 / math.log(0.865 / 0.585)) ** 2, rel=1e-6)
 
 
+def test_what_does_not_end_with_death_has_events():
+    (finding,) = found("precision against deaths", hazard_ratio=ratio(), arms=arms(95, 90), endpoint="remission")
+    assert "4/SE^2 = 170 events; there are 185 events, 200 patients" in finding.arithmetic
+
+
 def test_precision_by_arm_is_stricter_than_in_all():
     # 2 / sqrt(172) = 0.1525 is below the largest possible SE 0.1534; sqrt(1/150 + 1/22) = 0.228 is not
     assert verdicts("precision against deaths", hazard_ratio=ratio(), arms=arms(150, 22, 200)) == ["inconsistent"]

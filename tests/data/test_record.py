@@ -174,6 +174,19 @@ def test_landmarks_are_stated_or_printed_or_taken_from_follow_up(
     assert parse_record({**MINIMAL, **fields}).landmark_times() == pytest.approx(times)
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "event"),
+    [
+        ({}, "death"),
+        ({"endpoint": "Overall survival (all randomised)"}, "death"),
+        ({"endpoint": "recurrence-free survival"}, "event"),
+        ({"endpoint": "progression"}, "event"),
+    ],
+)
+def test_an_event_is_a_death_where_the_endpoint_is_overall_survival(endpoint: dict[str, str], event: str) -> None:
+    assert parse_record({**MINIMAL, **endpoint}).event == event
+
+
 def test_source_is_the_richest_there_is() -> None:
     curve = {"curve": [{"arm": "control", "file": "c.csv"}]}
     columns = {name: name for name in ("file", "time", "event", "arm", "control", "treatment")} | {"unit": "days"}

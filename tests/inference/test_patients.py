@@ -178,5 +178,5 @@ def test_a_level_without_deaths_cannot_have_a_baseline_of_its_own():
     arms = {"control": {"label": "C"}, "treatment": {"label": "T"}}
     source = columns | {"factors": ["sex", "stage"], "stratify": "stage"}
     record = parse_record(fields | {"arms": arms, "patients": source}).holding(frame)
-    with pytest.raises(InputError, match=r"patients\.stratify: stage: cannot stratify the baseline: nobody died"):
+    with pytest.raises(InputError, match=r"patients\.stratify: stage: cannot stratify the baseline: no death with"):
         fit(record, "subgroups")
