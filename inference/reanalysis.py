@@ -284,9 +284,10 @@ def analyse(
     tasks = tasks_of(record, models, partition, shrinkages, sources, landmarks, options, studies)
     of_strata = "subgroups" in models and partition is None and record.source != "patients"
     others = endpoints_of(record)[1] if binary.MODEL in models else ()
-    ends = intervals_note(record, sources[""].tables, options) if "" in sources else ""
-    for note in filter(None, (ends, *(outside_partitions(record) if of_strata else ()), *others)):
+    for note in (*(outside_partitions(record) if of_strata else ()), *others):
         notes.add(note)
+    if "" in sources and (note := intervals_note(record, sources[""].tables, options)):
+        notes.tell(note)
     tasks = [_adjusted(task, record, options, notes) for task in tasks]
     if models == (synthesis.MODEL,) and not studies:
         raise input_error("trial", "", record.id, why_alone(record))

@@ -31,6 +31,10 @@ class Notes(list[str]):
     def add(self, note: str) -> None:
         """Keep a note and tell it."""
         self.append(note)
+        self.tell(note)
+
+    def tell(self, note: str) -> None:
+        """Tell a note that need not be kept: results hold what it is about."""
         self.progress(f"note: {note}")
 
 
