@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,49 +81,55 @@ def fit_arm(known: ArmCurve) -> ArmFit:
     """
     first = first_path(known)
     tails = _tails(first)
-    fitted = [_fitted(Chain(replace(first, tail=tail), FIRST_SIGMA)) for tail in tails]
+    fitted = [_timed(_settled(Chain(replace(first, tail=tail), FIRST_SIGMA), ROUNDS)) for tail in tails]
     scores = np.array([score for _, score in fitted]) + np.log(list(tails.values()))
     order = np.argsort(-scores, kind="stable")
     weights = np.exp(scores[order] - scores.max())
     likely = weights > LEAST_PROBABILITY * weights.sum()
-    chains = tuple(_timed(fitted[place][0]) for place in order[likely])
+    chains = tuple(fitted[place][0] for place in order[likely])
     return ArmFit(chains, weights[likely] / weights[likely].sum())
 
 
-def _fitted(chain: Chain) -> tuple[Chain, float]:
-    """Return a converged chain and its log likelihood, the known number of deaths included."""
-    chain = _settled(chain, ROUNDS)
-    events, found = chain.path.known.events, float(chain.deaths.sum())
-    if events is None:
+def _timed(chain: Chain) -> tuple[Chain, float]:
+    """Return a chain whose censored leave when the known number of deaths makes most probable, and its score.
+
+    The censored after the last number at risk may shift with the others or not: what the curve says decides, as
+    whole deaths must fit its last, steep steps.
+    """
+    if chain.path.known.events is None:
         return chain, chain.log_likelihood
-    return chain, chain.log_likelihood - ((events - found) / _deaths_sd(found)) ** 2 / 2
+    ways = (True, False) if chain.path.known.risk_times.size > 1 else (True,)
+    return max((_shifted_to_deaths(chain, chain.path.known.events, tail) for tail in ways), key=itemgetter(1))
 
 
-def _deaths_sd(found: float) -> float:
-    return max(DEATHS_SD * found, 1.0)
-
-
-def _timed(chain: Chain) -> Chain:
-    """Return a chain whose censored leave when the known number of deaths makes most probable.
+def _shifted_to_deaths(chain: Chain, events: int, tail: bool) -> tuple[Chain, float]:
+    """Return a chain of the most probable timing, and its log likelihood, deaths and timing included.
 
     The same curve takes more deaths if the censored leave later, nearly in proportion to the log ``t`` of the timing:
     with ``t ~ N(0, s^2)`` and ``events ~ N(found + slope t, sd^2)`` it is most probable at
     ``slope s^2 (events - found) / (slope^2 s^2 + sd^2)``.
     """
-    events, found = chain.path.known.events, float(chain.deaths.sum())
-    if events is None:
-        return chain
+    found = float(chain.deaths.sum())
     probe = TIMING_SD if events > found else -TIMING_SD
-    other = _later(chain, chain, probe)
+    other = _later(chain, chain, probe, tail)
     slope = (float(other.deaths.sum()) - found) / probe
-    timing = slope * (events - found) / (slope**2 + (_deaths_sd(found) / TIMING_SD) ** 2)
-    return _later(chain, other, float(np.clip(timing, -MOST_SDS * TIMING_SD, MOST_SDS * TIMING_SD)))
+    best = slope * (events - found) / (slope**2 + (deaths_sd(found) / TIMING_SD) ** 2)
+    timing = float(np.clip(best, -MOST_SDS * TIMING_SD, MOST_SDS * TIMING_SD))
+    timed = _later(chain, other, timing, tail)
+    found = float(timed.deaths.sum())
+    return timed, timed.log_likelihood - (((events - found) / deaths_sd(found)) ** 2 + (timing / TIMING_SD) ** 2) / 2
 
 
-def _later(chain: Chain, near: Chain, timing: float) -> Chain:
-    """Return a chain whose censored leave later, in each interval and after the last; settled from one near it."""
-    tail = replace(chain.path.tail, power=chain.path.tail.power * float(np.exp(-TAIL_TIMING * timing)))
-    return _settled(Chain(replace(near.path, tail=tail, timing=float(np.exp(timing))), near.sigma))
+def deaths_sd(found: float) -> float:
+    """Return the SD of an arm's deaths, given how many its curve and numbers at risk come to."""
+    return max(DEATHS_SD * found, 1.0)
+
+
+def _later(chain: Chain, near: Chain, timing: float, tail: bool) -> Chain:
+    """Return a chain whose censored leave later, also after the last interval or not; settled from one near it."""
+    shift = TAIL_TIMING * timing if tail else 0.0
+    shifted = replace(chain.path.tail, power=chain.path.tail.power * float(np.exp(-shift)))
+    return _settled(Chain(replace(near.path, tail=shifted, timing=float(np.exp(timing))), near.sigma))
 
 
 def _settled(chain: Chain, rounds: int = 2) -> Chain:
@@ -157,12 +164,17 @@ def _tails(first: Path) -> dict[Tail, float]:
 
 
 def _honoured(deaths: Array, path: Path) -> Array:
-    """Return deaths that add up to the known number, in proportion; where there are none, as expected."""
+    """Return deaths that add up to the known number: more or fewer of them where each lowers the curve least.
+
+    Of the changes ``c`` that do it, ``sum((c w)^2 / d)`` is least for ``c`` in proportion to ``d / w^2``.
+    """
     events = path.known.events
     if events is None:
         return deaths
     shares = deaths + 1e-3 * path.expected
-    return np.asarray(shares / shares.sum() * events)
+    ease = shares * (path.weight.min() / path.weight) ** 2
+    shares = np.maximum(shares + (events - shares.sum()) / ease.sum() * ease, 0.0)
+    return np.asarray(shares / max(shares.sum(), 1e-12) * events)
 
 
 # --- whole patients -----------------------------------------------------------------------------------------------

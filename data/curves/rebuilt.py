@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from ..cohort import cox_of_counts
 from ..errors import input_error
@@ -21,13 +20,13 @@ from ..patient_table import patient_table
 from ..publishing import QUANTILE, cox_fit, kaplan_meier, km_median
 from ..record import Record
 from ..subgroup import OVERALL
-from .path import ArmCurve, Array, Counts
+from .deaths import Pair, printed_total, share_out
+from .known import known_of
+from .path import ArmCurve, Array
 from .reading import DigitisedCurve, read_curves
 from .rebuilding import ArmFit, fit_arm
 
 COUNT_HALF_WIDTH = 0.5
-LATER = 0.02  # of the curve: a risk table that goes on this much longer is worth a note
-ODD, IMPOSSIBLE = 0.03, 0.1  # by how much more of the patients are at risk than the curve leaves alive
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,9 @@ class RebuiltCurves:
         The trial.
     curves
         The points as read, control and treatment.
-    fits
-        What they stand for, by arm.
+    ways
+        What they stand for, by arm: equally likely ways, the most probable one first, between which imputations take
+        turns. There are several where deaths are known of both arms together only.
     imputations
         How many sets of patients there are.
     seed
@@ -58,7 +58,7 @@ class RebuiltCurves:
 
     record: Record
     curves: tuple[DigitisedCurve, DigitisedCurve]
-    fits: tuple[ArmFit, ArmFit]
+    ways: tuple[Pair, ...]
     imputations: int
     seed: int
     notes: tuple[str, ...]
@@ -70,14 +70,19 @@ class RebuiltCurves:
         """Share of the draws that were kept: all of them."""
         return 1.0
 
+    @property
+    def fits(self) -> Pair:
+        """What the curves most probably stand for, by arm."""
+        return self.ways[0]
+
     @cached_property
     def patients(self) -> pd.DataFrame:
         """The most probable patients: columns ``time``, ``event`` (1 death, 0 censored) and ``arm``."""
         return self._together(None)
 
     def _together(self, imputation: int | None) -> pd.DataFrame:
-        frames = []
-        for place, (arm, fit) in enumerate(zip(ARMS, self.fits, strict=True)):
+        frames, fits = [], self.ways[(imputation or 0) % len(self.ways)]
+        for place, (arm, fit) in enumerate(zip(ARMS, fits, strict=True)):
             rng = None if imputation is None else np.random.default_rng([self.seed, imputation, place])
             time, event = fit.patients(rng)
             frames.append(pd.DataFrame({"time": time, "event": event.astype(int), "arm": arm}))
@@ -147,7 +152,7 @@ class RebuiltCurves:
         rows = [
             row for curve, fit in zip(self.curves, self.fits, strict=True) for row in self._round_trip(curve, fit)
         ]
-        sheet = pd.DataFrame([*rows, *self._checks()])
+        sheet = pd.DataFrame([*rows, *self._total(), *self._checks()])
         fixed = {"trial": self.record.id, "partition": self.partition, "subgroup": OVERALL.key}
         return sheet.assign(**fixed)[list(FIT_SHEET_COLUMNS)]
 
@@ -170,9 +175,16 @@ class RebuiltCurves:
                 continue  # between two printed numbers, at the curve's end
             made = float((time >= at).sum())
             yield _row("at_risk", curve.arm, at, str(number), number, made, COUNT_HALF_WIDTH, "risk table")
-        if known.events is not None:
+        if known.events is not None and self.record.arm(curve.arm).events is not None:
             number, made = known.events, float(event.sum())
             yield _row("deaths", curve.arm, None, str(number), number, made, COUNT_HALF_WIDTH, "events")
+
+    def _total(self) -> Iterator[dict[str, object]]:
+        """Yield the deaths of both arms, where they were shared out."""
+        total = printed_total(self.record)
+        if total is not None and all(fit.known.events is not None for fit in self.fits):
+            made = float(self.patients["event"].sum())
+            yield _row("deaths", "", None, str(total), total, made, COUNT_HALF_WIDTH, "totals")
 
     def _checks(self) -> Iterator[dict[str, object]]:
         """Yield what the rebuilt patients make of printed numbers that were not used."""
@@ -267,9 +279,6 @@ def _without_the_last(table: xr.Dataset, end: float) -> xr.Dataset:
     )
 
 
-# --- what is known about the arms ---------------------------------------------------------------------------------
-
-
 def rebuild_curves(record: Record, *, imputations: int = 20, seed: int = 1) -> RebuiltCurves:
     """Rebuild a trial's patients from its digitised curves.
 
@@ -285,122 +294,32 @@ def rebuild_curves(record: Record, *, imputations: int = 20, seed: int = 1) -> R
     Raises
     ------
     InputError
-        When a file or a risk table is wrong, or nothing says how many patients an arm has.
+        When a file or a risk table is wrong, nothing says how many patients an arm has, or nobody of it died.
     """
     curves = read_curves(record)
     notes = [note for curve in curves for note in curve.notes]
-    arms = [_known(record, curve, notes) for curve in curves]
-    known, goes_on = [one for one, _ in arms], any(later for _, later in arms)
-    fits = [fit_arm(one) for one in known]
-    if (
-        not goes_on
-        and any(one.events is None for one in known)
-        and record.totals
-        and record.totals.use
-        and record.totals.events
-    ):
-        fits = _sharing(fits, record.totals.events)
-    for curve, fit in zip(curves, fits, strict=True):
+    arms = [known_of(record, curve, notes) for curve in curves]
+    control, treatment = (_fitted(record, curve, known) for curve, (known, _) in zip(curves, arms, strict=True))
+    goes_on = any(later for _, later in arms)
+    ways = ((control, treatment),) if goes_on else share_out(record, (control, treatment), notes)
+    for curve, fit in zip(curves, ways[0], strict=True):
         notes += _deviations(record, curve.arm, fit)
-    return RebuiltCurves(record, curves, (fits[0], fits[1]), imputations, seed, tuple(notes))
+    return RebuiltCurves(record, curves, ways, imputations, seed, tuple(notes))
 
 
-def _known(record: Record, curve: DigitisedCurve, notes: list[str]) -> tuple[ArmCurve, bool]:
-    """Return what is known of an arm up to its curve's end, and whether its risk table goes on after that."""
-    times, numbers = _risk_table(record, curve, notes)
-    end = float(curve.time[-1])
-    goes_on = times[-1] > end * (1 + LATER)
-    if goes_on:
-        notes.append(
-            f"at_risk of {curve.arm} goes on to {times[-1]:g}, its curve to {end:g} only: follow-up ends with the "
-            "curve, as nothing tells who dies later; deaths that include later ones are not used"
-        )
-        left = round(float(np.interp(end, times, numbers)))
-        within = times < end
-        times, numbers = np.append(times[within], end), np.append(numbers[within], left)
-    events = record.arm(curve.arm).events
-    if events is not None and events > numbers[0]:
-        raise input_error(
-            record.id, f"arms.{curve.arm}.events", events, f"more than the {numbers[0]} at risk at time 0"
-        )
-    used = None if goes_on else events
-    known = ArmCurve(curve.time, curve.survival, times, numbers, used, max(end, float(times[-1])))
-    notes += _too_many(record, curve.arm, known)
-    return known, bool(goes_on)
-
-
-def _too_many(record: Record, arm: ArmId, known: ArmCurve) -> Iterator[str]:
-    """Yield where more patients are at risk than the curve leaves alive; refuse what no digitising explains."""
-    survival = isotonic_regression(known.survival, increasing=False).x
-    alive = np.append(1.0, survival)[np.searchsorted(known.time, known.risk_times, side="right")]  # the point before
-    beyond = known.at_risk / known.patients - alive
-    worst = int(np.argmax(beyond))
-    time, number = known.risk_times[worst], known.at_risk[worst]
-    share = f"{alive[worst]:.0%}"
-    told = f"{number} of {known.patients} at risk at {time:g}, but its curve leaves no more than {share} alive"
-    if beyond[worst] > IMPOSSIBLE:
-        raise input_error(record.id, f"at_risk of {arm}", None, f"{told}; check both, or leave one out: use = false")
-    if beyond[worst] > ODD:
-        yield f"{arm} has {told}"
-
-
-def _risk_table(record: Record, curve: DigitisedCurve, notes: list[str]) -> tuple[Array, Counts]:
-    """Return an arm's numbers at risk, beginning at time 0, without those who are nobody."""
-    patients = record.arm(curve.arm).patients
-    rows = [
-        (time, number)
-        for item in record.at_risk
-        if item.use and item.arm == curve.arm and item.where.is_overall
-        for time, number in zip(item.times, item.patients, strict=True)
-    ]
-    table = dict(sorted(rows))
-    if 0.0 not in table:
-        if patients is None:
-            allowed = f"missing; give them, or numbers at risk from time 0, to rebuild the curve of {curve.arm}"
-            raise input_error(record.id, f"arms.{curve.arm}.patients", None, allowed)
-        table = {0.0: patients, **table}
-    if patients is not None and table[0.0] != patients:
-        notes.append(f"{curve.arm} has {patients} patients but {table[0.0]} at risk at time 0, which are rebuilt")
-    numbers = np.array(list(table.values()), dtype=np.int64)
-    if (np.diff(numbers) > 0).any():
-        raise input_error(record.id, "at_risk", curve.arm, "numbers at risk must not increase")
-    some = numbers > 0
-    gone = min((time for time, number in table.items() if number == 0), default=math.inf)
-    if gone < curve.time[-1] * (1 - LATER):
-        notes.append(f"at_risk of {curve.arm} is 0 at {gone:g}, but its curve goes on to {curve.time[-1]:g}")
-    if len(table) == 1:
-        notes.append(_without_table(record, curve.arm))
-    return np.array(list(table))[some], numbers[some]
-
-
-def _without_table(record: Record, arm: ArmId) -> str:
-    told = record.arm(arm).events is not None or (record.totals is not None and record.totals.events is not None)
-    if told:
-        return f"no numbers at risk of {arm}: when patients were censored follows from its deaths and curve only"
-    return (
-        f"neither numbers at risk nor deaths of {arm}: nobody is censored before the curve's end, "
-        "which makes deaths too many and intervals too narrow if somebody was"
-    )
-
-
-def _sharing(fits: list[ArmFit], events: int) -> list[ArmFit]:
-    """Share the trial's deaths out between arms of unknown deaths, in proportion to what their curves say."""
-    open_ = [place for place, fit in enumerate(fits) if fit.known.events is None]
-    left = events - sum(fit.known.events or 0 for fit in fits)
-    told = np.array([fits[place].chains[0].deaths.sum() for place in open_])
-    exact = told / told.sum() * left
-    first = min(max(round(exact[0]), 0), fits[open_[0]].known.patients)
-    shares = [first, left - first][: len(open_)] if len(open_) > 1 else [left]
-    for place, number in zip(open_, shares, strict=True):
-        fits[place] = fit_arm(replace(fits[place].known, events=int(np.clip(number, 0, fits[place].known.patients))))
-    return fits
+def _fitted(record: Record, curve: DigitisedCurve, known: ArmCurve) -> ArmFit:
+    fit = fit_arm(known)
+    if fit.patients()[1].any():
+        return fit
+    raise input_error(curve.file, "", None, f"the curve of {curve.arm} does not fall: no {record.event}s")
 
 
 def _deviations(record: Record, arm: ArmId, fit: ArmFit) -> Iterator[str]:
-    """Yield where known deaths and curve contradict each other."""
-    told, events = float(fit.chains[0].deaths.sum()), fit.known.events
-    if events is not None and abs(told - events) > max(3.0, 0.05 * events):
-        yield f"{arm} has {events} deaths, but its curve and numbers at risk come to {told:.0f}"
-    elif events is None and record.totals is None and fit.known.risk_times.size > 1:
-        _, died = fit.patients()
-        yield f"deaths of {arm} are not printed: {died.sum()} follow from its curve and numbers at risk"
+    """Yield where known deaths and curve contradict each other, and deaths that follow from the curve."""
+    told, own = float(fit.chains[0].deaths.sum()), record.arm(arm).events
+    if fit.known.events is None:
+        if fit.known.risk_times.size > 1:
+            _, died = fit.patients()
+            yield f"{record.event}s of {arm} are not printed: {died.sum()} follow from its curve and numbers at risk"
+    elif own is not None and abs(told - own) > max(3.0, 0.05 * own):
+        yield f"{arm} has {own} {record.event}s, but its curve and numbers at risk come to {told:.0f}"

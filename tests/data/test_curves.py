@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from lifelines import KaplanMeierFitter
+from lifelines.datasets import load_gbsg2
 
 from secondlook import inference
 from secondlook.data import InputError
@@ -425,17 +427,91 @@ def test_imputations_are_draws_and_stay(rebuilt):
     assert float(table.exposure.isel(arm=0).sum("interval").mean()) == pytest.approx(lived["control"], rel=0.02)
 
 
-def test_totals_are_shared_out_and_what_is_missing_is_told(located):
-    text = "time,survival\n" + "".join(f"{at},{0.97**at:.4f}\n" for at in range(0, 37, 2))
-    better = "time,survival\n" + "".join(f"{at},{0.985**at:.4f}\n" for at in range(0, 37, 2))
-    made = rebuild_curves(located(text, better, totals={"events": 100}), imputations=1)
+FALLING, BETTER = (
+    "time,survival\n" + "".join(f"{at},{monthly**at:.4f}\n" for at in range(0, 37, 2)) for monthly in (0.97, 0.985)
+)
+
+
+def with_deaths(control):
+    arms = {"control": {"label": "C", "patients": 100}, "treatment": {"label": "T", "patients": 100}}
+    return arms | {"control": arms["control"] | {"events": control}}
+
+
+def test_deaths_of_both_arms_are_shared_out_and_the_shares_vary(located):
+    """200 patients, 66.6 and 42.0 deaths if nobody is censored, 80 in all: what is censored splits 18 to 11."""
+    made = rebuild_curves(located(FALLING, BETTER, totals={"events": 80}), imputations=6)
     events = made.patients.groupby("arm")["event"].sum()
-    assert events.sum() == 100
-    assert events["control"] > events["treatment"]
+    assert events.to_dict() == {"control": 49, "treatment": 31}
+    deaths = made.table.deaths.sum(("stratum", "interval")).transpose("imputation", "arm").to_numpy()
+    np.testing.assert_array_equal(deaths.sum(axis=1), 80)
+    variance = np.array([1 + (0.25 * 17.6) ** 2, 1 + (0.25 * 11.1) ** 2])
+    assert deaths[:, 0].std() == pytest.approx(np.sqrt(variance.prod() / variance.sum()), abs=0.4)
     assert any("no numbers at risk of control" in note for note in made.notes)
-    plain = rebuild_curves(located(text, better), imputations=1)
+    assert any("only 80 of both: 49 of control and 31 of treatment" in note for note in made.notes)
+    rows = made.fit_sheet.query("item == 'deaths'")
+    assert rows[["arm", "printed", "reproduced", "source"]].to_numpy().tolist() == [["", "80", 80.0, "totals"]]
+
+
+def test_one_arm_has_the_deaths_that_the_other_leaves(located):
+    record = located(FALLING, BETTER, arms=with_deaths(60), totals={"events": 95})
+    made = rebuild_curves(record, imputations=2)
+    deaths = made.table.deaths.sum(("stratum", "interval")).transpose("imputation", "arm").to_numpy()
+    np.testing.assert_array_equal(deaths, [[60, 35]] * 2)
+    assert made.fit_sheet.query("item == 'deaths'")["printed"].tolist() == ["60", "95"]
+
+
+def test_what_is_missing_is_told(located):
+    plain = rebuild_curves(located(FALLING, BETTER), imputations=1)
     assert any("nobody is censored before the curve's end" in note for note in plain.notes)
     assert plain.patients.groupby("arm")["event"].sum()["control"] == pytest.approx(100 * (1 - 0.97**36), abs=1)
+
+
+AT_RISK = [{"arm": arm, "times": [0, 18, 36], "patients": [100, 50, 20]} for arm in ("control", "treatment")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arms": with_deaths(0)}, "arms.control.events: 0: curve and numbers at risk allow 46 to 70 deaths"),
+        ({"arms": with_deaths(90)}, "90: curve and numbers at risk allow 46 to 70 deaths"),
+        ({"totals": {"events": 30}}, "totals.events: 30: curves and numbers at risk allow 65 to 109 deaths"),
+        ({"arms": with_deaths(60), "totals": {"events": 105}}, "totals.events less arms.control.events: 45: curve"),
+    ],
+)
+def test_deaths_that_no_censoring_explains_are_refused(located, changes, message):
+    """Survival falls to .578 at 18 and to .334 at 36: by 51 to 63 deaths of the control arm, give or take a tenth."""
+    with pytest.raises(InputError, match=message):
+        rebuild_curves(located(FALLING, BETTER, at_risk=AT_RISK, **changes), imputations=0)
+
+
+def test_an_arm_without_deaths_is_refused(located):
+    with pytest.raises(InputError, match=r"control\.csv: the curve of control does not fall: no deaths"):
+        rebuild_curves(located("time,survival\n0,1\n12,1\n24,1\n", BETTER), imputations=0)
+
+
+def test_nobody_is_at_risk_where_the_curve_leaves_nobody(located):
+    """5 of 100 at risk are few enough to be told only, unless the curve has come to 0."""
+    ends = "time,survival\n0,1\n6,0.5\n12,0\n24,0\n"
+    at_risk = [{"arm": "control", "times": [0, 18], "patients": [100, 5]}, AT_RISK[1]]
+    with pytest.raises(InputError, match="5 of 100 at risk at 18, but its curve leaves no more than 0% alive"):
+        rebuild_curves(located(ends, BETTER, at_risk=at_risk), imputations=0)
+
+
+def test_known_deaths_leave_the_last_steps_alone():
+    """GBSG2's last death is a fall of 0.12 after 80 months: all 205 deaths, told, must not move it."""
+    patients = load_gbsg2().query("horTh == 'no'")
+    months, rng = patients["time"] / 30.4375, np.random.default_rng(1)
+    curve = KaplanMeierFitter().fit(months, patients["cens"])
+    time = np.linspace(0, months.max(), 80)
+    survival = curve.survival_function_at_times(time).to_numpy()
+    read = time + rng.normal(0, 0.4, 80).clip(-time), survival + rng.normal(0, 0.005, 80)
+    read = tuple(axis[np.argsort(read[0])] for axis in read)
+    table = np.arange(0.0, 73.0, 12.0)
+    at_risk = np.array([(months >= at).sum() for at in table])
+    found, died = fit_arm(ArmCurve(*read, table, at_risk, 205, float(read[0][-1]))).patients()
+    assert died.sum() == 205
+    assert kaplan_meier(found, died, 80.0)[0] == pytest.approx(0.348, abs=0.015)
+    assert kaplan_meier(found, died, 82.0)[0] == pytest.approx(0.232, abs=0.015)
 
 
 def test_strata_follow_the_curves(published, rebuilt):

@@ -1,0 +1,125 @@
+"""Deaths that a paper prints beside its curves: held against them, and shared out where only their sum is printed.
+
+Between two numbers at risk ``R`` and ``R'`` the curve falls from ``S`` to ``S'``. Deaths are fewest when the censored
+of the interval leave at its beginning, ``R' (S / S' - 1)``, and most when they leave at its end, ``R (1 - S' / S)``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from ..errors import input_error
+from ..fields import ARMS
+from ..record import Record
+from .path import ArmCurve
+from .rebuilding import ArmFit, deaths_sd, fit_arm
+
+Pair = tuple[ArmFit, ArmFit]  # control, treatment
+BEYOND = 0.1  # of the fewest or most deaths: what digitising may explain
+CENSORED_SD = 0.25  # of the censored that curves alone do not show: how unlike the arms may be, as a share
+THREE = math.sqrt(1.5)  # a mean and this many SDs on either side, equally likely, have a normal's mean and SD
+
+
+def check_deaths(record: Record, field: str, events: int, *arms: ArmCurve) -> None:
+    """Refuse deaths that no censoring reconciles with curves and numbers at risk.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    field
+        Where its deaths stand.
+    events
+        How many they are.
+    arms
+        Those whose deaths they are; what they are known to be is not asked.
+
+    Raises
+    ------
+    InputError
+        Tells how many deaths there can be.
+    """
+    fewest, most = (sum(bounds) for bounds in zip(*map(_bounds, arms), strict=True))
+    low, high = max(math.floor(fewest * (1 - BEYOND)), 1), math.ceil(most * (1 + BEYOND))
+    if not low <= events <= high:
+        told = f"curve{'s' * (len(arms) > 1)} and numbers at risk allow {low} to {high} {record.event}s"
+        raise input_error(record.id, field, events, f"{told}; check them, or leave these out")
+
+
+def _bounds(known: ArmCurve) -> tuple[float, float]:
+    """Return the fewest and the most deaths that an arm's curve and numbers at risk allow."""
+    survival = np.maximum(isotonic_regression(known.survival, increasing=False).x.clip(max=1.0), 1e-9)
+    levels = np.append(1.0, survival)[np.searchsorted(known.time, known.edges, side="right")]
+    ratio, later = levels[1:] / levels[:-1], np.append(known.at_risk[1:], 0)
+    return float((later * (1 / ratio - 1)).sum()), float((known.at_risk * (1 - ratio)).sum())
+
+
+def printed_total(record: Record) -> int | None:
+    """Return the deaths of both arms together, where they tell more than those of the arms.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    """
+    totals, own = record.totals, [record.arm(arm).events for arm in ARMS]
+    return totals.events if totals is not None and totals.use and None in own else None
+
+
+def share_out(record: Record, fits: Pair, notes: list[str]) -> tuple[Pair, ...]:
+    """Return equally likely ways of what two curves stand for, given the deaths of both; the likeliest first.
+
+    Deaths are shared out in proportion to what the curves say. The sum tells how many are censored whom the curves
+    alone do not show, not in which arm: of both alike, give or take `CENSORED_SD`. With ``v`` the variance that this
+    and reading the curve leave to an arm's deaths, given the sum it is ``v1 v2 / (v1 + v2)``; three ways have it too.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    fits
+        Its arms, control and treatment, fitted to their own deaths where those are known.
+    notes
+        What a reader must know is added to them.
+
+    Raises
+    ------
+    InputError
+        When the curves exclude so many or so few deaths.
+    """
+    total = printed_total(record)
+    if total is None:
+        return (fits,)
+    check_deaths(record, "totals.events", total, *(fit.known for fit in fits))
+    if any(fit.known.events is not None for fit in fits):
+        return (_with_the_rest(record, fits, total),)
+    found = np.array([fit.chains[0].deaths.sum() for fit in fits])
+    share = found / found.sum() * total
+    variance = np.array([deaths_sd(one) for one in found]) ** 2 + (CENSORED_SD * (found - share)) ** 2
+    sd = math.sqrt(variance.prod() / variance.sum())
+    least, most = max(1, total - fits[1].known.patients), min(fits[0].known.patients, total - 1)
+    ways = [int(np.clip(round(share[0] + z * sd), least, most)) for z in (0.0, -THREE, THREE)]
+    notes.append(
+        f"{record.event}s of the arms are not printed, only {total} of both: {ways[0]} of control and "
+        f"{total - ways[0]} of treatment follow from their curves, give or take {sd:.0f}, and vary"
+    )
+    control, treatment = fits
+    return tuple((_with_deaths(control, way), _with_deaths(treatment, total - way)) for way in dict.fromkeys(ways))
+
+
+def _with_the_rest(record: Record, fits: Pair, total: int) -> Pair:
+    """Return fits of which one takes the deaths that the other leaves of both arms'."""
+    control, treatment = (fit.known.events for fit in fits)
+    rest = total - (control or 0) - (treatment or 0)
+    place = 0 if control is None else 1
+    field = f"totals.events less arms.{ARMS[1 - place]}.events"
+    check_deaths(record, field, rest, fits[place].known)
+    return (_with_deaths(fits[0], rest), fits[1]) if place == 0 else (fits[0], _with_deaths(fits[1], rest))
+
+
+def _with_deaths(fit: ArmFit, events: int) -> ArmFit:
+    return fit_arm(replace(fit.known, events=events))

@@ -1,0 +1,115 @@
+"""What is known about an arm beside its curve: numbers at risk, patients and deaths, held against each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from ..errors import input_error
+from ..fields import ArmId
+from ..record import Record
+from .deaths import check_deaths
+from .path import ArmCurve, Array, Counts
+from .reading import DigitisedCurve
+
+LATER = 0.02  # of the curve: a risk table that goes on this much longer is worth a note
+ODD, IMPOSSIBLE = 0.03, 0.1  # by how much more of the patients are at risk than the curve leaves alive
+NOBODY = 0.01  # of the patients: a curve that has fallen so low leaves nobody
+
+
+def known_of(record: Record, curve: DigitisedCurve, notes: list[str]) -> tuple[ArmCurve, bool]:
+    """Return what is known of an arm up to its curve's end, and whether its risk table goes on after that.
+
+    Parameters
+    ----------
+    record
+        The trial: numbers at risk, patients and deaths.
+    curve
+        The arm's points.
+    notes
+        What a reader must know is added to them.
+
+    Raises
+    ------
+    InputError
+        When nothing says how many patients there are, or curve, risk table and deaths exclude each other.
+    """
+    times, numbers = _risk_table(record, curve, notes)
+    end = float(curve.time[-1])
+    goes_on = times[-1] > end * (1 + LATER)
+    if goes_on:
+        notes.append(
+            f"at_risk of {curve.arm} goes on to {times[-1]:g}, its curve to {end:g} only: follow-up ends with the "
+            "curve, as nothing tells who dies later; deaths that include later ones are not used"
+        )
+        left = round(float(np.interp(end, times, numbers)))
+        within = times < end
+        times, numbers = np.append(times[within], end), np.append(numbers[within], left)
+    events = record.arm(curve.arm).events
+    if events is not None and events > numbers[0]:
+        raise input_error(
+            record.id, f"arms.{curve.arm}.events", events, f"more than the {numbers[0]} at risk at time 0"
+        )
+    used = None if goes_on else events
+    known = ArmCurve(curve.time, curve.survival, times, numbers, used, max(end, float(times[-1])))
+    notes += _too_many(record, curve.arm, known)
+    if used is not None:
+        check_deaths(record, f"arms.{curve.arm}.events", used, known)
+    return known, bool(goes_on)
+
+
+def _too_many(record: Record, arm: ArmId, known: ArmCurve) -> Iterator[str]:
+    """Yield where more patients are at risk than the curve leaves alive; refuse what no digitising explains."""
+    survival = isotonic_regression(known.survival, increasing=False).x
+    alive = np.append(1.0, survival)[np.searchsorted(known.time, known.risk_times, side="right")]  # the point before
+    beyond = known.at_risk / known.patients - alive
+    worst = int(np.argmax(beyond))
+    time, number = known.risk_times[worst], known.at_risk[worst]
+    share = f"{alive[worst]:.0%}"
+    told = f"{number} of {known.patients} at risk at {time:g}, but its curve leaves no more than {share} alive"
+    if beyond[worst] > (ODD if alive[worst] < NOBODY else IMPOSSIBLE):
+        raise input_error(record.id, f"at_risk of {arm}", None, f"{told}; check both, or leave one out: use = false")
+    if beyond[worst] > ODD:
+        yield f"{arm} has {told}"
+
+
+def _risk_table(record: Record, curve: DigitisedCurve, notes: list[str]) -> tuple[Array, Counts]:
+    """Return an arm's numbers at risk, beginning at time 0, without those who are nobody."""
+    patients = record.arm(curve.arm).patients
+    rows = [
+        (time, number)
+        for item in record.at_risk
+        if item.use and item.arm == curve.arm and item.where.is_overall
+        for time, number in zip(item.times, item.patients, strict=True)
+    ]
+    table = dict(sorted(rows))
+    if 0.0 not in table:
+        if patients is None:
+            allowed = f"missing; give them, or numbers at risk from time 0, to rebuild the curve of {curve.arm}"
+            raise input_error(record.id, f"arms.{curve.arm}.patients", None, allowed)
+        table = {0.0: patients, **table}
+    if patients is not None and table[0.0] != patients:
+        notes.append(f"{curve.arm} has {patients} patients but {table[0.0]} at risk at time 0, which are rebuilt")
+    numbers = np.array(list(table.values()), dtype=np.int64)
+    if (np.diff(numbers) > 0).any():
+        raise input_error(record.id, "at_risk", curve.arm, "numbers at risk must not increase")
+    some = numbers > 0
+    gone = min((time for time, number in table.items() if number == 0), default=math.inf)
+    if gone < curve.time[-1] * (1 - LATER):
+        notes.append(f"at_risk of {curve.arm} is 0 at {gone:g}, but its curve goes on to {curve.time[-1]:g}")
+    if len(table) == 1:
+        notes.append(_without_table(record, curve.arm))
+    return np.array(list(table))[some], numbers[some]
+
+
+def _without_table(record: Record, arm: ArmId) -> str:
+    told = record.arm(arm).events is not None or (record.totals is not None and record.totals.events is not None)
+    if told:
+        return f"no numbers at risk of {arm}: when patients were censored follows from its deaths and curve only"
+    return (
+        f"neither numbers at risk nor deaths of {arm}: nobody is censored before the curve's end, "
+        "which makes deaths too many and intervals too narrow if somebody was"
+    )
