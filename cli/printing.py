@@ -260,8 +260,10 @@ def findings_of(findings: pd.DataFrame, verdict: str) -> None:
 
 def reconstruction(made: Imputed) -> None:
     """Print the fit sheet: every published number beside what the rebuilt data make of it."""
-    heading(f"What was read of {made.record.id}, and what the rebuilt data make of it")
-    columns = ("Item", "Subgroup", "Arm", "Time", "Printed", "Rebuilt", "Half-widths off", "Used", "Source")
+    by = f" by {made.partition}" if made.partition else ""
+    heading(f"What was read of {made.record.id}{by}, and what the rebuilt data make of it")
+    read = "Read" if made.record.curve else "Printed"
+    columns = ("Item", "Subgroup", "Arm", "Time", read, "Rebuilt", "Half-widths off", "Used", "Source")
     rows = [
         (
             str(row["item"]).replace("_", " "),
@@ -276,7 +278,7 @@ def reconstruction(made: Imputed) -> None:
         )
         for row in rows_of(_in_short(made.fit_sheet))
     ]
-    table(columns, rows, right=("Time", "Printed", "Rebuilt", "Half-widths off"))
+    table(columns, rows, right=("Time", read, "Rebuilt", "Half-widths off"))
     for note in _round_trip(made.fit_sheet):
         paragraph(note)
     if made.record.curve and not made.partition:

@@ -35,7 +35,7 @@ def reconstruct(
     out
         Directory to write to: a new one, or results of the same record, whose other files are kept.
     partition
-        Rebuild the strata of this partition instead of whole arms.
+        Rebuild the strata of this partition instead of whole arms; digitised curves of whole arms are rebuilt too.
     patients_out
         File to write the patients of one rebuilt data set to: CSV with columns time, event (1 death, 0 censored)
         and arm (control, treatment), and stratum for a partition.
@@ -47,7 +47,7 @@ def reconstruct(
         Print no progress and no notes to stderr.
     """
     from ..data import load_record
-    from ..data.rebuilding import SOURCES, rebuild
+    from ..data.rebuilding import SOURCES, rebuild_with_curves
     from ..data.writing import write_csv
     from ..inference import Options
     from ..inference.merging import check_same_record, write_reconstruction
@@ -64,14 +64,16 @@ def reconstruct(
     ):
         check_same_record(staged, record, out)
         progress(f"rebuilding survival of {record.id} from {SOURCES[bool(record.curve)]}")
-        made = rebuild(record, partition or "", imputations=imputations, seed=seed)
-        for note in made.notes:
-            progress(f"note: {note}")
-        write_reconstruction(made, options, staged)
+        made = rebuild_with_curves(record, partition or "", imputations=imputations, seed=seed)
+        for one in made:
+            for note in one.notes:
+                progress(f"note: {note}")
+            write_reconstruction(one, options, staged)
         if patients_file is not None:
-            write_csv(made.patients, patients_file)
-    printing.reconstruction(made)
-    files = [out / "reconstruction.csv", out / table_name(made.partition)]
+            write_csv(made[-1].patients, patients_file)
+    for one in made:
+        printing.reconstruction(one)
+    files = [out / "reconstruction.csv", *(out / table_name(one.partition) for one in made)]
     printing.files([*files, *([patients_out] if patients_out else [])])
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..data.labels import number_of, within_partition
+from ..data.labels import number_of, within_partition, within_text
 from .printing import (
     EVERYBODY,
     first_prior,
@@ -73,6 +73,8 @@ def _partition(result: Reanalysis, partition: str, rows: pd.DataFrame) -> None:
     ]
     columns = ("Subgroup", "Published", *names, FORMS.get(main, "Shrunken"), *probability_columns(result))
     table(columns, cells, right=probability_columns(result))
+    if factor := result.record.stratified_by(partition):
+        paragraph(f"Baseline hazards of each level of {within_text(result.record.factors[factor].label)}.")
     _contrasts(rows[rows["shrinkage"].eq(main)], label)
 
 

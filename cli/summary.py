@@ -253,7 +253,7 @@ def _landmarks(result: Reanalysis) -> None:
     rows = []
     for time in sorted(landmarks["time"].unique()):
         printed = _printed_landmark(result.record, time)
-        rows += [printed] if any(printed[2:]) or result.record.source != "patients" else []
+        rows += [printed] if any(printed[2:]) or result.record.source == "published" else []
         models = landmarks.loc[landmarks["time"].eq(time), "model"].unique()
         rows += [_modelled_landmark(estimates[estimates["model"].eq(model)], model, time) for model in models]
     table(columns, _without_repeats(rows), right=("P(benefit)",))

@@ -70,6 +70,25 @@ def rebuild(
     return replace(made, record=record)
 
 
+def rebuild_with_curves(record: Record, partition: str, *, imputations: int, seed: int) -> tuple[Imputed, ...]:
+    """Rebuild a partition's strata, and before them the whole arms where curves supply those.
+
+    Parameters
+    ----------
+    record, partition, imputations, seed
+        See `rebuild`.
+
+    Raises
+    ------
+    InputError
+        See `rebuild`.
+    """
+    if record.source != "curves" or not partition:
+        return (rebuild(record, partition, imputations=imputations, seed=seed),)
+    whole = rebuild_curves(record, imputations=imputations, seed=seed)
+    return whole, rebuild(record, partition, imputations=imputations, seed=seed, curves=whole)
+
+
 def with_curves(record: Record, curves: RebuiltCurves) -> Record:
     """Return a record that prints what its curves say about whole arms.
 
@@ -103,7 +122,8 @@ def _of_subgroups[T: Any](items: tuple[T, ...]) -> tuple[T, ...]:
 
 def _arm(record: Record, curves: RebuiltCurves, arm: Any) -> Any:
     _, event = curves.of_arm(arm)
-    return record.arm(arm).model_copy(update={"patients": len(event), "events": int(event.sum())})
+    told = {"patients": len(event), "events": int(event.sum()), "source": CURVE}
+    return record.arm(arm).model_copy(update=told)
 
 
 def _survival(record: Record, curves: RebuiltCurves) -> list[Survival]:

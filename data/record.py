@@ -172,6 +172,11 @@ class Record(Table):
         """Whether a partition's factors add up: several of the patients' joined by commas, not a declared cross."""
         return self.patients is not None and "," in name and name not in self.all_partitions
 
+    def stratified_by(self, name: str) -> str:
+        """Return the factor whose levels have baseline hazards of their own in a partition's model; empty if none."""
+        factor = self.patients.stratify if self.patients else ""
+        return factor if self.is_joint(name) and factor in name.split(",") else ""
+
     @property
     def patient_partition(self) -> str:
         """All factors of the patients that may divide them, joined by commas; empty without any."""

@@ -38,7 +38,15 @@ from .options import Options
 from .sensitivity import sensitivity
 from .sources import Notes, Notify, tables_of, tell_nobody
 from .synthesis import evidence_rows
-from .tasks import MODELS, PIECEWISE_MODELS, PRIMARY_SHRINKAGE, default_landmarks, intervals_note, tasks_of
+from .tasks import (
+    MODELS,
+    PIECEWISE_MODELS,
+    PRIMARY_SHRINKAGE,
+    baseline_note,
+    default_landmarks,
+    intervals_note,
+    tasks_of,
+)
 from .versions import run_facts
 
 WITHHELD_IMPUTATIONS = 5
@@ -288,6 +296,8 @@ def analyse(
         notes.add(note)
     if "" in sources and (note := intervals_note(record, sources[""].tables, options)):
         notes.tell(note)
+    if note := baseline_note(record, tasks):
+        notes.add(note)
     tasks = [_adjusted(task, record, options, notes) for task in tasks]
     if models == (synthesis.MODEL,) and not studies:
         raise input_error("trial", "", record.id, why_alone(record))
@@ -360,6 +370,7 @@ def _collected(
         "imputations": {result.fit.name: len(result.rerun) for result in results},
         "intervals": {result.fit.model: list(result.fit.edges) for result in results if result.fit.edges},
         "priors": {result.fit.prior.name: str(result.fit.prior) for result in results},
+        "stratified": {name: factor for name in tables if (factor := record.stratified_by(name))},
         "reweighted": sorted(result.fit.name for result in results if result.reweighted.all()),
         "reconstruction_acceptance": {name or "overall": one.acceptance_rate for name, one in made.items()},
         **external_facts(record, fits, options),

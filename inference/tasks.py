@@ -287,19 +287,39 @@ def _joint_division(record: Record, partition: str, form: ShrinkageForm, table: 
     names = partition.split(",")
     levels = [table[name].to_numpy() for name in names]
     patients = table.patients.isel(imputation=0).sum("arm").to_numpy()
-    return several_factors(levels, patients, form, _stratified(record, table, names))
+    factor = record.stratified_by(partition)
+    if factor:
+        _check_levels(record, table, factor)
+    return several_factors(levels, patients, form, names.index(factor) if factor else None)
 
 
-def _stratified(record: Record, table: xr.Dataset, factors: Sequence[str]) -> int | None:
-    """Return the place of the factor that stratifies the baseline, if there is one among the factors."""
-    name = record.patients.stratify if record.patients else ""
-    if name not in factors:
-        return None
+def _check_levels(record: Record, table: xr.Dataset, name: str) -> None:
+    """Refuse to stratify the baseline by a factor of which a level has no deaths."""
     deaths = table.deaths.isel(imputation=0).sum(("arm", "interval")).groupby(name).sum()
     if empty := [str(level) for level in deaths[name].to_numpy()[deaths.to_numpy() <= 0]]:
         allowed = f"cannot stratify the baseline: no {record.event} with level {', '.join(empty)}"
         raise input_error(record.id, "patients.stratify", name, allowed)
-    return factors.index(name)
+
+
+def baseline_note(record: Record, tasks: Sequence[Task]) -> str:
+    """Return which models a record's factor stratifies the baseline of, and which it does not; empty without one.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    tasks
+        What is fitted.
+    """
+    factor = record.patients.stratify if record.patients else ""
+    if not factor:
+        return ""
+    models = {f"{task.model} by {task.partition}" if task.partition else task.model: task for task in tasks}
+    own = [name for name, task in models.items() if record.stratified_by(task.partition)]
+    one = [name for name, task in models.items() if task.edges and name not in own]
+    told = [f"baseline hazards of each level in {' and '.join(own)}"] if own else []
+    told += [f"one for all levels in {' and '.join(one)}"] if one else []
+    return f"patients.stratify {factor}: {'; '.join(told)}" if told else ""
 
 
 def effects_task(record: Record, options: Options, partition: str | None = None) -> Task | None:

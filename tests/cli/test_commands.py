@@ -215,6 +215,30 @@ def test_reconstruct_writes_table_sheet_and_patients(run):
     assert "hazard ratio" in done.out and "0.66" in done.out
 
 
+def test_reconstructing_strata_of_curves_tells_both(run, template):
+    """The curves' notes and round trip, the paper's own hazard ratio as a check, and then the strata."""
+    survival = {"control": (0.97, 0.9, 136), "treatment": (0.98, 0.95, 138)}
+    more = ""
+    for arm, (monthly, positive, patients) in survival.items():
+        rows = "".join(f"{at},{monthly**at:.3f}\n" for at in range(0, 61, 3))
+        template(name=f"{arm}.csv").write_text(f"time,survival\n{rows}")
+        more += f'[[curve]]\narm = "{arm}"\nfile = "{arm}.csv"\n'
+        for level, number in {"+": round(positive * patients), "-": patients - round(positive * patients)}.items():
+            more += f'[[patients_count]]\narm = "{arm}"\nwhere = {{ er = "{level}" }}\nn = {number}\n'
+    path = template(("times = [0, 12]\npatients = [136, 120]", "times = [0, 60]\npatients = [136, 20]"), more=more)
+    done = run("reconstruct", path, "--out", "here", "--imputations", "1", "--partition", "er")
+    assert done.code == 0
+    assert "no numbers at risk of treatment" in done.err
+    assert done.out.count("What was read of small") == 2
+    assert "Curve of control: 21 points" in done.out
+    assert {path.name for path in Path("here").glob("*.nc")} == {"table.nc", "table-er.nc"}
+    sheet = pd.read_csv("here/reconstruction.csv", keep_default_na=False)
+    ratio = sheet[sheet["item"].eq("hazard_ratio") & sheet["subgroup"].eq("overall")]
+    assert ratio[["partition", "used", "source"]].to_numpy().tolist() == [["", False, ""], ["er", True, "curve"]]
+    assert ratio["printed"].iloc[0] == 0.66 or ratio["printed"].iloc[0] == "0.66"
+    assert set(sheet.query("partition == 'er' and item == 'deaths'")["source"]) == {"curve"}
+
+
 def test_patients_may_be_written_among_the_results(run):
     done = run("reconstruct", "--out", "here", "--imputations", "1", "--quiet", "--patients-out", "here/rows/all.csv")
     assert done.code == 0

@@ -10,6 +10,7 @@ import pytest
 
 from secondlook.cli import printing, subgroups, summary
 from secondlook.data import load_record
+from secondlook.data.sources import Curve
 from secondlook.inference.columns import ESTIMATES
 
 TABLE = (("Patients", "Hazard ratio", "P(HR <0.80)"), [("ER/PR(-) HER2(+)", "0.66 (0.49-0.88)", "<0.001")])
@@ -189,3 +190,31 @@ def test_a_closed_pipe_is_no_error():
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+@pytest.mark.parametrize(("source", "rows"), [("published", 1), ("curves", 0), ("patients", 0)])
+def test_what_the_paper_does_not_print_has_no_row_but_where_it_is_the_source(made, capsys, source, rows):
+    record = load_record("mf07-01").model_copy(update={"survival": ()})
+    curve = (Curve(arm="control", file="c.csv"),) if source == "curves" else ()
+    patients = load_record("gbsg2").patients if source == "patients" else None
+    record = record.model_copy(update={"curve": curve, "patients": patients})
+    assert record.source == source
+    summary._landmarks(dataclasses.replace(made(), record=record))
+    assert sum("paper" in line for line in capsys.readouterr().out.splitlines()) == rows
+
+
+def test_a_stratified_baseline_is_told(made, capsys):
+    record = load_record("gbsg2")
+    factors = record.patient_partition
+    patients = record.patients.model_copy(update={"stratify": record.patients.factors[0]})
+    rows = pd.DataFrame(
+        [
+            dict.fromkeys(ESTIMATES, 0.5)
+            | {"partition": factors, "subgroup": name, "label": name, "prior": "weak", "shrinkage": "half-normal"}
+            | {"estimand": "average_hazard_ratio", "model": "subgroups"}
+            for name in ("overall", "age=below 45")
+        ]
+    )
+    for one, told in ((record, False), (record.model_copy(update={"patients": patients}), True)):
+        subgroups.effects(dataclasses.replace(made(), record=one, estimates=rows))
+        assert ("Baseline hazards of each level of" in capsys.readouterr().out) == told

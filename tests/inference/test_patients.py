@@ -20,7 +20,7 @@ from secondlook.inference.likelihood import without_row
 from secondlook.inference.merging import check_same_record
 from secondlook.inference.reanalysis import analyse
 from secondlook.inference.sources import Notes, tables_of
-from secondlook.inference.tasks import check_landmarks, default_landmarks, piecewise_task
+from secondlook.inference.tasks import baseline_note, check_landmarks, default_landmarks, piecewise_task, tasks_of
 from secondlook.inference.versions import input_hashes
 from secondlook.models.priors import Prior
 
@@ -168,15 +168,35 @@ def test_landmarks_default_to_the_follow_up_of_both_arms_and_must_lie_within(rec
         check_landmarks(trial, table, Options(landmarks=(86.0,)))
 
 
+def of_two_factors(**source):
+    factors = {name: {"label": name, "levels": ["0", "1"]} for name in ("sex", "stage")}
+    fields = {"schema": 1, "id": "mine", "title": "t", "factors": factors, "landmarks": [12]}
+    arms = {"control": {"label": "C"}, "treatment": {"label": "T"}}
+    columns = {"time": "time", "unit": "months", "event": "died", "arm": "arm", "control": "0", "treatment": "1"}
+    return parse_record(fields | {"arms": arms, "patients": columns | {"factors": ["sex", "stage"]} | source})
+
+
+def test_which_baselines_are_stratified_is_told():
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({name: rng.integers(0, 2, 200) for name in ("died", "arm", "sex", "stage")})
+    record = of_two_factors(stratify="stage").holding(frame.assign(time=rng.uniform(1, 40, 200)))
+    assert [record.stratified_by(name) for name in ("", "stage", "sex", "sex,stage")] == ["", "", "", "stage"]
+    names, options = ("", "sex", "sex,stage"), Options()
+    sources = tables_of(record, names, options, Notes(lambda _: None))
+    tasks = tasks_of(
+        record, ("piecewise", "subgroups", "effects"), None, ("half-normal",), sources, (12.0,), options, ()
+    )
+    assert baseline_note(record, tasks) == (
+        "patients.stratify stage: subgroups by sex,stage: baseline hazards of each level, "
+        "piecewise; subgroups by sex: one baseline hazard for all levels"
+    )
+    assert baseline_note(of_two_factors(), tasks) == ""
+
+
 def test_a_level_without_deaths_cannot_have_a_baseline_of_its_own():
     rng = np.random.default_rng(1)
     frame = pd.DataFrame({name: rng.integers(0, 2, 200) for name in ("died", "arm", "sex", "stage")})
     frame = frame.assign(time=rng.uniform(1, 40, 200), died=frame["died"].where(frame["stage"].eq(0), 0))
-    columns = {"time": "time", "unit": "months", "event": "died", "arm": "arm", "control": "0", "treatment": "1"}
-    factors = {name: {"label": name, "levels": ["0", "1"]} for name in ("sex", "stage")}
-    fields = {"schema": 1, "id": "mine", "title": "t", "factors": factors, "landmarks": [12]}
-    arms = {"control": {"label": "C"}, "treatment": {"label": "T"}}
-    source = columns | {"factors": ["sex", "stage"], "stratify": "stage"}
-    record = parse_record(fields | {"arms": arms, "patients": source}).holding(frame)
+    record = of_two_factors(stratify="stage").holding(frame)
     with pytest.raises(InputError, match=r"patients\.stratify: stage: cannot stratify the baseline: no death with"):
         fit(record, "subgroups")
