@@ -187,8 +187,8 @@ def test_which_baselines_are_stratified_is_told():
         record, ("piecewise", "subgroups", "effects"), None, ("half-normal",), sources, (12.0,), options, ()
     )
     assert baseline_note(record, tasks) == (
-        "patients.stratify stage: subgroups by sex,stage: baseline hazards of each level, "
-        "piecewise; subgroups by sex: one baseline hazard for all levels"
+        "patients.stratify stage: baseline hazards of each level in subgroups by sex,stage; "
+        "one for all levels in piecewise and subgroups by sex"
     )
     assert baseline_note(of_two_factors(), tasks) == ""
 
