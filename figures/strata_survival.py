@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from ..data import ARMS
 from ..inference import Reanalysis
 from ..inference.quantities import SurvivalCurves
 from ..inference.standardised import mixtures
-from .selection import Array, last_time
+from .panels import add_panels, grid_of
+from .selection import last_time
 from .strata import reported, short_label, strata_fit, stratum_draws
 from .style import ARM_STYLES, GREY, MM_PER_INCH, WIDE, is_wide, new_figure, time_ticks
 from .survival import POINTS, PRINTED_LABEL, SIDE_BY_SIDE, curve_quantiles, draw_landmark, printed_markers
@@ -40,15 +40,14 @@ def strata_survival(reanalysis: Reanalysis, partition: str, width_mm: float = WI
     strata = [one for one in reported(reanalysis, partition) if one.unit]
     if not reanalysis.record.is_joint(partition):
         strata = sorted(strata, key=lambda one: one.members)
-    columns = min(len(strata), 2 if is_wide(width_mm) else 1)
-    rows = math.ceil(len(strata) / columns)
-    figure = new_figure(width_mm, PANEL_MM * rows + 16)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    lines, _ = grid_of(len(strata), width_mm)
+    figure = new_figure(width_mm, PANEL_MM * lines + 16)
+    panels = add_panels(figure, len(strata), width_mm)
     edges = np.array(strata_fit(reanalysis, partition).edges)
     last = last_time(reanalysis, edges)
     hazards, patients = zip(*stratum_draws(reanalysis, partition), strict=True)
     rates, weights = np.concatenate(hazards, axis=1), np.mean(patients, axis=0)
-    for axes, one in zip(panels.flat, strata, strict=False):
+    for axes, one in zip(panels, strata, strict=True):
         members = list(one.members)
         _draw_curves(axes, mixtures(edges, rates[:, :, members], [weights[members]]), last)
         for item in reanalysis.record.survival:
@@ -56,10 +55,8 @@ def strata_survival(reanalysis: Reanalysis, partition: str, width_mm: float = WI
                 draw_landmark(axes, item, last)
         label = short_label(reanalysis, partition, one.label)
         axes.set_title(f"{label}\n{_counts(reanalysis, partition, members)}", fontsize=7, loc="left")
-    for axes in panels.flat[len(strata) :]:
-        axes.set_visible(False)
-    _dress(panels, reanalysis, last)
-    _legend(figure, reanalysis, printed=any(axes.containers for axes in panels.flat))
+    _dress(panels[0], reanalysis, last)
+    _legend(figure, reanalysis, printed=any(axes.containers for axes in panels))
     return figure
 
 
@@ -83,13 +80,12 @@ def _counts(reanalysis: Reanalysis, partition: str, strata: list[int]) -> str:
     return "died: " + ", ".join(parts)
 
 
-def _dress(panels: Array, reanalysis: Reanalysis, last: float) -> None:
-    record = reanalysis.record
-    first = panels[0, 0]
-    first.set_xlim(0, last * 1.01)
-    first.set_xticks(time_ticks(last, record.time_unit))
-    first.set_ylim(0, 1)
-    first.set_yticks(np.linspace(0, 1, 6))
+def _dress(axes: Axes, reanalysis: Reanalysis, last: float) -> None:
+    """Set the axes that all panels share."""
+    axes.set_xlim(0, last * 1.01)
+    axes.set_xticks(time_ticks(last, reanalysis.record.time_unit))
+    axes.set_ylim(0, 1)
+    axes.set_yticks(np.linspace(0, 1, 6))
 
 
 def _legend(figure: Figure, reanalysis: Reanalysis, *, printed: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +11,8 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..data.subgroup import parse_key
 from ..inference import Reanalysis
+from .panels import MOST_LINES, add_panels, grid_of, panels_of
 from .selection import Array
 from .shrinkage import COLOURS
 from .strata import SubgroupRow, average_ratios, subgroup_rows, title_of
@@ -22,7 +21,6 @@ from .style import BLACK, FINE_RATIO_TICKS, GREY, MM_PER_INCH, RATIO_TICKS, WIDE
 LOW, HIGH, POINTS = 0.3, 2.0, 171
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)), (0, (1, 3)))
 OVERALL = "All patients, standardised"
-MOST_LINES = len(LINES)  # beside all patients
 WIDE_MM, NARROW_MM = 80.0, 105.0  # height of a single panel
 PANEL_MM, EXTRA_MM = 52.0, 18.0  # height of one of several, and what stands above and below them
 LABEL_WIDE, LABEL_NARROW = 90, 52  # characters of a line of the label
@@ -42,55 +40,35 @@ def threshold(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) ->
     """
     overall, *others = subgroup_rows(reanalysis, partition)
     draws = average_ratios(reanalysis, partition)
-    groups = panels_of(others)
+    groups = [_first(group) for group in panels_of(others)]
     wide = is_wide(width_mm)
-    columns = 2 if wide and len(groups) > 1 else 1
-    lines = math.ceil(len(groups) / columns)
+    lines, columns = grid_of(len(groups), width_mm)
     single = WIDE_MM if wide else NARROW_MM
     figure = new_figure(width_mm, single if len(groups) == 1 else EXTRA_MM + PANEL_MM * lines)
-    every = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    panels = add_panels(figure, len(groups), width_mm)
     grid = np.geomspace(LOW, HIGH, POINTS)
-    for axes, group in zip(every, groups, strict=False):
+    for axes, group in zip(panels, groups, strict=True):
         ratio_axis(axes, "x", LOW, HIGH, FINE_RATIO_TICKS if len(groups) == 1 else RATIO_TICKS)
         for place, row in enumerate(group):
             looks: dict[str, Any] = {"color": (*COLOURS, BLACK)[place], "linestyle": LINES[place], "linewidth": 1.2}
             axes.plot(grid, below(draws[row.key], grid), label=row.label, gid=row.key, **looks)
         axes.plot(grid, below(draws[overall.key], grid), color=BLACK, linewidth=1.8, label=OVERALL, gid="overall")
         _mark(axes, reanalysis)
-    for axes in every[len(groups) :]:
-        axes.set_visible(False)
-    for axes in every[max(len(groups) - columns, 0) : len(groups)]:
-        axes.tick_params(labelbottom=True)  # also above a panel that is not there
-    _legends(figure, list(every[: len(groups)]))
+    _legends(figure, panels)
     arms = reanalysis.record.arms
     label = f"Threshold h of the average hazard ratio ({arms.treatment.label} / {arms.control.label})"
     if columns == 1:
-        every[len(groups) - 1].set_xlabel(textwrap.fill(label, LABEL_WIDE if wide else LABEL_NARROW))
+        panels[-1].set_xlabel(textwrap.fill(label, LABEL_WIDE if wide else LABEL_NARROW))
     else:
         figure.supxlabel(label, fontsize=rcParams["axes.labelsize"])
-    for axes in every[: len(groups) : columns]:
+    for axes in panels[::columns]:
         axes.set_ylabel("P(hazard ratio below h)")
     figure.suptitle(title_of(reanalysis, partition), x=0.01, ha="left", fontsize=rcParams["axes.titlesize"])
     return figure
 
 
-def panels_of(rows: Sequence[SubgroupRow]) -> list[list[SubgroupRow]]:
-    """Return the subgroups of each panel: all in one, or by the factors that they restrict where they are too many.
-
-    Of those that are still too many for the lines there are, published ones come first.
-
-    Parameters
-    ----------
-    rows
-        Subgroups of a partition, without all patients.
-    """
-    groups: dict[tuple[str, ...], list[SubgroupRow]] = {}
-    for row in rows:
-        groups.setdefault(parse_key(row.key).factors if len(rows) > MOST_LINES else (), []).append(row)
-    return [_first(group) for group in groups.values()]
-
-
 def _first(rows: Sequence[SubgroupRow]) -> list[SubgroupRow]:
+    """Return the subgroups that there are lines for, published ones before others."""
     chosen = sorted(rows, key=lambda row: row.frequentist is None)[:MOST_LINES]
     return [row for row in rows if row in chosen]
 

@@ -1,19 +1,21 @@
 """Figures by partition: what they draw is what the estimates say."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from matplotlib.text import Text
 
 from secondlook import figures
 from secondlook.data import load_record
 from secondlook.data.subgroup import parse_key
 from secondlook.data.table import regroup, survival_table
 from secondlook.figures.forest import forest_rows
+from secondlook.figures.panels import panels_of
 from secondlook.figures.strata import SubgroupRow, frequentist, information, partitions_of, subgroup_rows
-from secondlook.figures.threshold import panels_of
 from secondlook.inference.checks import predictive_checks
 from secondlook.inference.columns import COMPARISON, ESTIMATES
 from secondlook.inference.fitting import Fit
@@ -154,14 +156,51 @@ def test_threshold_curves_pass_through_the_reported_probabilities(by_strata):
             assert drawn == pytest.approx(row[name], abs=0.02)  # between points of the grid
 
 
-def test_too_many_subgroups_for_one_panel_are_divided_by_factor():
-    def row(key):
-        return SubgroupRow(key, key, (0.7, 0.5, 0.9), None, None, 0.99)
+def row_of(key, place=0):
+    shrunken, raw = (np.array([0.7, 0.5, 0.9]) * 1.03**place, np.array([0.6, 0.3, 1.2]) * 1.05**place)
+    return SubgroupRow(key, key, tuple(shrunken), tuple(raw), None, 0.99)
 
-    few = [row(f"er={level}") for level in "+-"]
+
+MANY = [row_of(f"{factor}={level}", place) for place, factor in enumerate(("er", "pr", "grade")) for level in "123"]
+
+
+@pytest.fixture
+def of_factors(by_strata, monkeypatch):
+    """A reanalysis of nine subgroups, too many for one panel: three levels of each of three factors."""
+    units = [SimpleNamespace(subgroup=parse_key(row.key), unit=True) for row in MANY]
+    rows = [row_of("overall"), *MANY]
+    draws = {row.key: np.random.default_rng(1).normal(row.shrunken[0], 0.1, 500) for row in rows}
+    for module in ("shrinkage", "threshold"):
+        monkeypatch.setattr(f"secondlook.figures.{module}.subgroup_rows", lambda *_: rows)
+    monkeypatch.setattr("secondlook.figures.shrinkage.reported", lambda *_: units)
+    monkeypatch.setattr("secondlook.figures.threshold.average_ratios", lambda *_: draws)
+    return by_strata
+
+
+def test_too_many_subgroups_for_one_panel_are_divided_by_factor():
+    few = [row_of(f"er={level}") for level in "+-"]
     assert panels_of(few) == [few]
-    many = [row(f"{factor}={level}") for factor in ("er", "pr", "grade") for level in "123"]
-    assert panels_of(many) == [many[:3], many[3:6], many[6:]]
+    assert panels_of(MANY) == [MANY[:3], MANY[3:6], MANY[6:]]
+
+
+@pytest.mark.parametrize(("width", "columns"), [(180.0, 2), (88.0, 1)])
+def test_shrinkage_of_many_subgroups_has_a_panel_for_each_factor(of_factors, width, columns):
+    figure = figures.draw(of_factors, "shrinkage-er", width)
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(panels) == 3
+    assert len({axes.get_position().x0 for axes in panels}) == columns
+    for axes, rows in zip(panels, (MANY[:3], MANY[3:6], MANY[6:]), strict=True):
+        links = [list(line.get_ydata()) for line in axes.lines if line.get_gid() == "link"]
+        assert links == [[row.raw[0], row.shrunken[0]] for row in rows]
+        assert [text.get_text() for text in axes.texts] == ["overall", *(row.key for row in rows)]
+        word, *labels = (Text.get_window_extent(text) for text in axes.texts)  # without its arrow
+        furthest = min(line.get_window_extent().x0 for line in axes.lines if line.get_gid() == "interval")
+        assert word.x1 < furthest
+        assert not [(one, two) for place, one in enumerate(labels) for two in labels[:place] if one.overlaps(two)]
+        low, high = axes.get_ylim()
+        assert low < min(row.raw[1] for row in rows) and max(row.raw[2] for row in rows) < high
+    lowest = panels[-columns:]
+    assert all(axes.xaxis.get_tick_params()["labelbottom"] for axes in lowest)
 
 
 def test_the_cox_fit_stands_where_nothing_is_published(by_strata):
