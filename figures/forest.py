@@ -15,11 +15,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
-from ..data.labels import within_text
 from ..inference import Reanalysis
 from ..inference.comparison import LEVEL
 from .selection import primary_prior
-from .strata import SubgroupRow, Triple, frequentist, information, partitions_of, strata_fit, subgroup_rows, title_of
+from .strata import (
+    LONGEST_LABEL,
+    STANDARDISED,
+    SubgroupRow,
+    Triple,
+    frequentist,
+    information,
+    partitions_of,
+    standardised_over,
+    strata_fit,
+    subgroup_rows,
+    title_of,
+)
 from .style import (
     BLACK,
     BLUE,
@@ -41,7 +52,6 @@ ROW_MM, TOP_MM, BOTTOM_MM = 6.2, 10.0, 19.0
 LEAST_PLOT_MM = 35.0
 GAP_MM = 4.0
 NOTE_MM = 1.25  # of a character of the notes
-LONGEST_LABEL = 26  # characters on one line, where rows are high enough for two
 INDENT = "    "
 NOT_SHRUNKEN = "\N{DAGGER}"
 RAW_MM = 2.6  # more for rows with three marks
@@ -155,7 +165,7 @@ def partition_forest(reanalysis: Reanalysis, partition: str, width_mm: float = W
         Printed width.
     """
     overall, *others = subgroup_rows(reanalysis, partition)
-    rows = [_subgroup_row(row) for row in (replace(overall, label="All patients, standardised"), *others)]
+    rows = [_subgroup_row(row) for row in (replace(overall, label=STANDARDISED), *others)]
     rows = [replace(row, label=textwrap.fill(row.label, LONGEST_LABEL)) if row.raw else row for row in rows]
     rows = [Row(title_of(reanalysis, partition)), *rows]
     return draw_rows(reanalysis, rows, width_mm, _series(reanalysis, OF_STRATA))
@@ -209,9 +219,7 @@ def forest_rows(reanalysis: Reanalysis) -> list[Row]:
     if fitted:
         rows = [Row("All patients"), *(replace(row, label="Crude", indent=True) for row in rows)]
         for partition, found in fitted.items():
-            title, factors = within_text(title_of(reanalysis, partition)), partition.count(",") + 1
-            over = title if len(title) <= LONGEST_LABEL else f"{factors} factors"
-            rows.append(_unpooled(found[0], f"Standardised over {over}"))
+            rows.append(_unpooled(found[0], f"Standardised {standardised_over(reanalysis, partition)}"))
         rows += _adjusted_rows(reanalysis)
     for partition, found in fitted.items():
         rows.append(Row(title_of(reanalysis, partition)))

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..inference import Reanalysis
 from .shrinkage import COLOURS, MARKERS
-from .strata import short_label, title_of
+from .strata import subgroup_labels, title_of
 from .style import BLACK, FINE_RATIO_TICKS, GREY, RATIO_TICKS, WIDE, is_wide, new_figure, ratio_axis
 
 ROW_MM, GAP_MM, REST_MM = 1.7, 2.2, 30.0
@@ -48,9 +48,8 @@ def partition_priors(reanalysis: Reanalysis, partition: str, width_mm: float = W
     for place, prior in enumerate(priors):
         _draw(axes, rows[rows["prior"].eq(prior)].set_index("subgroup").loc[subgroups], place, step, prior)
     _dress(axes, reanalysis, rows, step, is_wide(width_mm))
-    labels = rows.drop_duplicates("subgroup")["label"]
     middles = np.arange(len(subgroups)) * step + (len(priors) - 1) / 2
-    axes.set_yticks(middles, [short_label(reanalysis, partition, label) for label in labels])
+    axes.set_yticks(middles, subgroup_labels(reanalysis, partition, rows))
     axes.set_title(title_of(reanalysis, partition), loc="left")
     figure.legend(loc="outside lower center", ncols=min(len(priors), 8 if is_wide(width_mm) else 3))
     return figure

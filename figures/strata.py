@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..data.labels import within_partition
+from ..data.labels import within_partition, within_text
 from ..data.subgroup import parse_key
 from ..data.table import regroup
 from ..inference import Reanalysis
@@ -20,6 +20,8 @@ Triple = tuple[float, float, float]
 RAW = "none"
 MOST_DRAWS = 250  # of each chain and imputation that curves are drawn from
 ESTIMAND = "average_hazard_ratio"
+STANDARDISED = "All patients, standardised"
+LONGEST_LABEL = 26  # characters on one line
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,22 @@ def title_of(reanalysis: Reanalysis, partition: str) -> str:
 def short_label(reanalysis: Reanalysis, partition: str, label: str) -> str:
     """Return a subgroup's label without the partition's, which the figure's title gives."""
     return within_partition(label, title_of(reanalysis, partition))
+
+
+def standardised_over(reanalysis: Reanalysis, partition: str) -> str:
+    """Return what patients are standardised over: a partition, or the number of its factors where that is long."""
+    title, factors = within_text(title_of(reanalysis, partition)), partition.count(",") + 1
+    return f"over {factors} factors" if factors > 1 and len(title) > LONGEST_LABEL else f"over {title}"
+
+
+def subgroup_labels(reanalysis: Reanalysis, partition: str, rows: pd.DataFrame) -> list[str]:
+    """Return short labels of a table's subgroups in their order; that of all patients takes two lines."""
+    first = rows.drop_duplicates("subgroup")
+    everybody = f"{STANDARDISED}\n{standardised_over(reanalysis, partition)}"
+    return [
+        everybody if subgroup == "overall" else short_label(reanalysis, partition, label)
+        for subgroup, label in zip(first["subgroup"], first["label"], strict=True)
+    ]
 
 
 def frequentist(reanalysis: Reanalysis) -> str:

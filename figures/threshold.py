@@ -15,12 +15,11 @@ from ..inference import Reanalysis
 from .panels import MOST_LINES, add_panels, grid_of, panels_of
 from .selection import Array
 from .shrinkage import COLOURS
-from .strata import SubgroupRow, average_ratios, subgroup_rows, title_of
+from .strata import STANDARDISED, SubgroupRow, average_ratios, subgroup_rows, title_of
 from .style import BLACK, FINE_RATIO_TICKS, GREY, MM_PER_INCH, RATIO_TICKS, WIDE, is_wide, new_figure, ratio_axis
 
 LOW, HIGH, POINTS = 0.3, 2.0, 171
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)), (0, (1, 3)))
-OVERALL = "All patients, standardised"
 WIDE_MM, NARROW_MM = 80.0, 105.0  # height of a single panel
 PANEL_MM, EXTRA_MM = 52.0, 18.0  # height of one of several, and what stands above and below them
 LABEL_WIDE, LABEL_NARROW = 90, 52  # characters of a line of the label
@@ -52,7 +51,9 @@ def threshold(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) ->
         for place, row in enumerate(group):
             looks: dict[str, Any] = {"color": (*COLOURS, BLACK)[place], "linestyle": LINES[place], "linewidth": 1.2}
             axes.plot(grid, below(draws[row.key], grid), label=row.label, gid=row.key, **looks)
-        axes.plot(grid, below(draws[overall.key], grid), color=BLACK, linewidth=1.8, label=OVERALL, gid="overall")
+        axes.plot(
+            grid, below(draws[overall.key], grid), color=BLACK, linewidth=1.8, label=STANDARDISED, gid="overall"
+        )
         _mark(axes, reanalysis)
     _legends(figure, panels)
     arms = reanalysis.record.arms

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..inference import Reanalysis
 from ..models.imbalance import FORMS
-from .strata import short_label, title_of
+from .strata import subgroup_labels, title_of
 from .style import (
     BLACK,
     BLUE,
@@ -146,8 +146,8 @@ def partition_tipping(reanalysis: Reanalysis, partition: str, width_mm: float = 
     figure = new_figure(width_mm, ROW_MM * rows["subgroup"].nunique() + REST_MM)
     axes = figure.add_subplot()
     _dots(axes, rows)
-    labels = rows.drop_duplicates("subgroup")["label"]
-    axes.set_yticks(range(len(labels)), [short_label(reanalysis, partition, label) for label in labels])
+    labels = subgroup_labels(reanalysis, partition, rows)
+    axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("Bias (factor) that the benefit withstands; below 1, none is shown")
     axes.set_title(title_of(reanalysis, partition), loc="left")
     figure.legend(loc="outside upper right", ncols=2 if is_wide(width_mm) else 1)

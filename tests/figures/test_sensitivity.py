@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import norm
 
 from secondlook import figures
+from secondlook.data.reading import load_record
 
 MEAN, ERROR = -0.42, 0.15
 NAMED = {"weak": (0.0, 1.0), "sceptical": (0.0, 0.3), "vague": (0.0, 10.0)}
@@ -79,8 +80,24 @@ def test_subgroups_tip_where_the_table_says(reanalysis):
 
     figure = partition_tipping(reanalysis, "er")
     assert list(marked(figure.axes[0], "95% interval reaches 1")[0]) == pytest.approx([1.1, 0.9, 0.7])
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["overall", "er=+", "er=-"]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
+        *("All patients, standardised\nover receptor", "er=+", "er=-")
+    ]
     assert partition_tipping(reanalysis, "sex") is None
+
+
+def test_many_factors_are_told_by_their_number(reanalysis):
+    from secondlook.figures.partition_priors import partition_priors
+    from secondlook.figures.tipping import partition_tipping
+
+    joint = "menopause,age,grade,nodes,er,pr"
+    tipping = reanalysis.tipping.replace({"partition": {"er": joint}})
+    sensitivity = reanalysis.sensitivity.replace({"partition": {"er": joint}, "subgroup": {"er=+": "overall"}})
+    of_six = dataclasses.replace(reanalysis, record=load_record("gbsg2"), tipping=tipping, sensitivity=sensitivity)
+    for figure in (partition_priors(of_six, joint), partition_tipping(of_six, joint)):
+        (axes,) = figure.axes
+        assert axes.get_yticklabels()[0].get_text() == "All patients, standardised\nover 6 factors"
+        assert axes.get_title(loc="left") == "Menopause, age, grade, nodes, ER, PR"
 
 
 def test_subgroups_stand_side_by_side_under_every_prior(reanalysis):
