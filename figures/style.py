@@ -6,7 +6,7 @@ alone. Sizes are in millimetres, as journals give them; type is 6.5 to 8 points 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +24,8 @@ BLACK, GREY, PALE = "#000000", "#6F6F6F", "#BFBFBF"
 ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 RATIO_TICKS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 FINE_RATIO_TICKS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0)
+END_RATIO_TICKS = (0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7, 2.0, 3.0, 4.0, 6.0)
+BARE = 0.2  # of an axis: the most that may be without a tick at an end
 
 SETTINGS: Mapping[str, Any] = {
     "font.family": "sans-serif",
@@ -103,14 +105,24 @@ def ratio_axis(axes: Axes, which: str, low: float, high: float, ticks: tuple[flo
     low, high
         Limits, on the scale of the hazard ratio.
     ticks
-        Hazard ratios to label, where they lie within the limits.
+        Hazard ratios to label, where they lie within the limits; an end that they leave bare has one more.
     """
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
-    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axis.set_major_locator(FixedLocator(_covering(ticks, low, high)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
+
+
+def _covering(ticks: Sequence[float], low: float, high: float) -> list[float]:
+    """Return the ticks within the limits, and one more at each end that they leave bare."""
+    inside = [tick for tick in ticks if low <= tick <= high]
+    first, last = (inside[0], inside[-1]) if inside else (high, low)
+    bare, apart = (high / low) ** BARE, (high / low) ** (BARE / 2)
+    lower = [tick for tick in END_RATIO_TICKS if low <= tick <= first / apart] if first > low * bare else []
+    upper = [tick for tick in END_RATIO_TICKS if last * apart <= tick <= high] if last < high / bare else []
+    return sorted({*lower[:1], *inside, *upper[-1:]})
 
 
 def time_ticks(last: float, unit: str) -> np.ndarray[Any, np.dtype[np.float64]]:

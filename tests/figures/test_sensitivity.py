@@ -83,6 +83,7 @@ def test_subgroups_tip_where_the_table_says(reanalysis):
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
         *("All patients, standardised\nover receptor", "er=+", "er=-")
     ]
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0.7", "0.8", "1", "1.2", "1.4"]
     assert partition_tipping(reanalysis, "sex") is None
 
 

@@ -45,6 +45,23 @@ def test_ratio_axis_is_logarithmic_with_plain_numbers(which):
     assert axis.get_minorticklocs().size == 0
 
 
+@pytest.mark.parametrize(
+    ("limits", "usual", "ticks"),
+    [
+        ((0.7, 1.4), style.FINE_RATIO_TICKS, [0.7, 0.8, 1, 1.2, 1.4]),
+        ((0.37, 1.55), style.RATIO_TICKS, [0.4, 0.5, 1, 1.5]),
+        ((0.2, 5.0), style.RATIO_TICKS, [0.25, 0.5, 1, 2, 4]),
+        ((0.33, 1.26), style.FINE_RATIO_TICKS, [0.4, 0.5, 0.6, 0.7, 0.8, 1, 1.2]),
+        ((1.05, 1.45), style.RATIO_TICKS, [1.1, 1.4]),
+        ((0.143, 2.9), style.RATIO_TICKS, [0.25, 0.5, 1, 2]),
+    ],
+)
+def test_ticks_of_a_ratio_axis_leave_no_end_bare(limits, usual, ticks):
+    axes = Figure().add_subplot()
+    style.ratio_axis(axes, "x", *limits, usual)
+    assert axes.get_xticks().tolist() == ticks
+
+
 def test_style_leaves_the_callers_settings_alone():
     before = mpl.rcParams["font.size"]
     with mpl.rc_context({"font.size": 33, "axes.spines.top": True}):
