@@ -22,6 +22,7 @@ LOW, HIGH, POINTS = 0.3, 2.0, 171
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)), (0, (1, 3)))
 WIDE_MM, NARROW_MM = 80.0, 105.0  # height of a single panel
 PANEL_MM, EXTRA_MM = 52.0, 18.0  # height of one of several, and what stands above and below them
+LEGEND_WIDTH, HANDLE_WIDTH = 58, 9  # characters of a line of a panel's legend, and what a line's sample takes of them
 LABEL_WIDE, LABEL_NARROW = 90, 52  # characters of a line of the label
 
 
@@ -88,7 +89,7 @@ def _mark(axes: Axes, reanalysis: Reanalysis) -> None:
 
 
 def _legends(figure: Figure, panels: Sequence[Axes]) -> None:
-    """Tell the lines beside a single panel, or in each of several, all patients above them."""
+    """Tell the lines beside a single panel, or above each of several, all patients above them all."""
     every = [axes.get_legend_handles_labels() for axes in panels]
     handles, labels = every[0]
     wide = is_wide(figure.get_figwidth() * MM_PER_INCH)
@@ -100,4 +101,6 @@ def _legends(figure: Figure, panels: Sequence[Axes]) -> None:
         handles[-1:], labels[-1:], loc="outside upper right" if wide else "outside lower left", handlelength=3.2
     )
     for axes, (lines, names) in zip(panels, every, strict=True):
-        axes.legend(lines[:-1], names[:-1], loc="best", handlelength=3.2)
+        columns = max(1, LEGEND_WIDTH // (max(map(len, names[:-1])) + HANDLE_WIDTH))
+        looks: dict[str, Any] = {"handlelength": 3.2, "columnspacing": 1.2, "borderaxespad": 0.2}
+        axes.legend(lines[:-1], names[:-1], loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, **looks)

@@ -203,6 +203,19 @@ def test_shrinkage_of_many_subgroups_has_a_panel_for_each_factor(of_factors, wid
     assert all(axes.xaxis.get_tick_params()["labelbottom"] for axes in lowest)
 
 
+@pytest.mark.parametrize("width", [180.0, 88.0])
+def test_legends_of_thresholds_cover_no_panel(of_factors, width):
+    figure = figures.draw(of_factors, "threshold-er", width)
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(panels) == 3
+    for axes, rows in zip(panels, (MANY[:3], MANY[3:6], MANY[6:]), strict=True):
+        legend = axes.get_legend()
+        assert [text.get_text() for text in legend.get_texts()] == [row.key for row in rows]
+        box = legend.get_window_extent()
+        assert not [other for other in panels if box.overlaps(other.get_window_extent())]
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+
+
 def test_the_cox_fit_stands_where_nothing_is_published(by_strata):
     compared = by_strata.comparison.copy()
     assert frequentist(by_strata) == "published"
