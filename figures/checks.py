@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
@@ -28,6 +29,8 @@ MODELS = {  # how each is drawn: its colour and line, and what the legend calls 
     ("subgroups", RAW): (ORANGE, ":", "No pooling"),
 }
 ROW_MM, TITLE_MM, REST_MM = 5.2, 13.0, 16.0
+MOST_SPARE_MM = 15.0  # below a column: more would be room for another panel
+MOST_BESIDE = 3  # panels that labels at the left are enough for
 P_TICKS = (0.0001, 0.001, 0.01, 0.05, 0.2, 1.0)
 LOWEST, HIGHEST = 0.125, 8.0  # of hazard ratios: the axis shows no more, whatever the intervals do
 LABEL_WIDTH = 28  # letters
@@ -136,31 +139,52 @@ def _by_number(rows: pd.DataFrame) -> Iterator[tuple[Number, tuple[Any, pd.Serie
     return zip(numbers, rows.iterrows(), strict=True)
 
 
-def _columns(found: Sequence[Panel], number: int) -> list[list[Panel]]:
-    """Share panels out over columns of about the same height, in order."""
+def _alike(found: Sequence[Panel]) -> bool:
+    """Return whether few enough panels to stand side by side all have the same rows."""
+    rows = [list(panel.labels.values()) for panel in found]
+    return 1 < len(found) <= MOST_BESIDE and all(one == rows[0] for one in rows)
+
+
+def _columns(found: Sequence[Panel]) -> list[list[Panel]]:
+    """Share panels out, in order: a column for each where all are alike, otherwise two of about the same height."""
+    if _alike(found) or len(found) == 1:
+        return [[panel] for panel in found]
     heights = [panel.height for panel in found]
-    if number == 1 or len(found) == 1:
-        return [list(found)]
     splits = range(1, len(found))
     best = min(splits, key=lambda place: max(sum(heights[:place]), sum(heights[place:])))
     return [list(found[:best]), list(found[best:])]
 
 
 def _drawn(reanalysis: Reanalysis, rows: pd.DataFrame, partition: str, width_mm: float) -> Figure:
-    found = _columns(panels(reanalysis, rows, partition), 2 if is_wide(width_mm) else 1)
-    sizes = [[panel.height for panel in column] for column in found]
-    figure = new_figure(width_mm, max(map(sum, sizes)) + REST_MM)
-    for place, (column, heights) in enumerate(zip(found, sizes, strict=True)):
-        spare = max(map(sum, sizes)) - sum(heights)
-        grid = figure.add_gridspec(1, len(found))[place].subgridspec(
-            len(column) + (spare > 0), 1, height_ratios=[*heights, *([spare] if spare > 0 else [])]
-        )
-        for row, panel in enumerate(column):
-            _draw(figure.add_subplot(grid[row]), panel)
+    found = panels(reanalysis, rows, partition)
+    columns = _columns(found) if is_wide(width_mm) else [found]
+    height = max(sum(panel.height for panel in column) for column in columns)
+    figure = new_figure(width_mm, height + REST_MM)
+    outer = figure.add_gridspec(1, len(columns))
+    for place, column in enumerate(columns):
+        heights = _filled([panel.height for panel in column], height)
+        for cell, panel in zip(_cells(outer[place], heights), column, strict=False):
+            axes = figure.add_subplot(cell)
+            _draw(axes, panel)
+            axes.tick_params(labelleft=place == 0 or not _alike(found))
     if partition:
         figure.suptitle(title_of(reanalysis, partition), x=0.01, ha="left", fontsize=8)
     _legend(figure, rows, width_mm)
     return figure
+
+
+def _cells(column: SubplotSpec, heights: list[float]) -> list[SubplotSpec]:
+    """Return the places of a column; a single one is the column, so that such columns are equally wide."""
+    if len(heights) == 1:
+        return [column]
+    grid = column.subgridspec(len(heights), 1, height_ratios=heights)
+    return [grid[row] for row in range(len(heights))]
+
+
+def _filled(heights: list[float], height: float) -> list[float]:
+    """Return the heights in a column of panels, with what is left over unless that is so much that panels stretch."""
+    spare = height - sum(heights)
+    return [*heights, spare] if 0 < spare < MOST_SPARE_MM else heights
 
 
 def _draw(axes: Axes, panel: Panel) -> None:

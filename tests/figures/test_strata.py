@@ -146,6 +146,30 @@ def test_checks_of_subgroups_are_drawn_in_both_forms(by_strata):
     assert all([row.lower, row.upper] in intervals for row in rows.itertuples())
 
 
+def panels_of_checks(by_strata, subgroups_with_deaths):
+    """Draw three kinds of numbers, of which two are of both strata."""
+    ratios = by_strata.checks[by_strata.checks["item"].eq("hazard_ratio")]
+    deaths = ratios[ratios["subgroup"].isin(subgroups_with_deaths)].assign(item="deaths")
+    rows = pd.concat([ratios, ratios.assign(item="hazard_ratio p"), deaths], ignore_index=True)
+    figure = figures.draw(replace(by_strata, checks=rows), "checks-er")
+    assert [axes.get_title(loc="left").split()[0] for axes in figure.axes] == ["Hazard", "p-value", "Deaths"]
+    return figure.axes
+
+
+def test_checks_of_the_same_subgroups_stand_side_by_side(by_strata):
+    panels = panels_of_checks(by_strata, STRATA)
+    for axes in panels:
+        assert axes.get_position().bounds[1::2] == pytest.approx(panels[0].get_position().bounds[1::2])
+        assert axes.get_position().width == pytest.approx(panels[0].get_position().width)
+    assert [axes.yaxis.get_tick_params()["labelleft"] for axes in panels] == [True, False, False]
+
+
+def test_checks_leave_no_room_for_another_panel(by_strata):
+    ratio, p_value, deaths = (axes.get_position() for axes in panels_of_checks(by_strata, STRATA[:1]))
+    assert (p_value.x0, p_value.y1) == pytest.approx((deaths.x0, ratio.y1))
+    assert ratio.y0 == pytest.approx(deaths.y0, abs=0.02)
+
+
 def test_threshold_curves_pass_through_the_reported_probabilities(by_strata):
     figure = figures.draw(by_strata, "threshold-er")
     for gid, key in (("overall", "overall"), ("er=+", "er=+"), ("er=-", "er=-")):
