@@ -167,7 +167,7 @@ def partition_forest(reanalysis: Reanalysis, partition: str, width_mm: float = W
     overall, *others = subgroup_rows(reanalysis, partition)
     rows = [_subgroup_row(row) for row in (replace(overall, label=STANDARDISED), *others)]
     rows = [replace(row, label=textwrap.fill(row.label, LONGEST_LABEL)) if row.raw else row for row in rows]
-    rows = [Row(title_of(reanalysis, partition)), *rows]
+    rows = [_heading(reanalysis, partition), *rows]
     return draw_rows(reanalysis, rows, width_mm, _series(reanalysis, OF_STRATA))
 
 
@@ -222,14 +222,18 @@ def forest_rows(reanalysis: Reanalysis) -> list[Row]:
             rows.append(_unpooled(found[0], f"Standardised {standardised_over(reanalysis, partition)}"))
         rows += _adjusted_rows(reanalysis)
     for partition, found in fitted.items():
-        rows.append(Row(title_of(reanalysis, partition)))
+        rows.append(_heading(reanalysis, partition))
         beside = [row for row in found[1:] if row.frequentist]
         rows += [_unpooled(row, row.label) for row in beside or found[1:]]
     parts = compared[compared["model"].eq("effects") & compared["partition"].ne("")]
     for name, group in parts[~parts["partition"].isin(list(fitted))].groupby("partition", sort=False):
-        rows.append(Row(title_of(reanalysis, str(name))))
+        rows.append(_heading(reanalysis, str(name)))
         rows += [_row(item, str(item["label"]), source) for _, item in group.iterrows()]
     return rows
+
+
+def _heading(reanalysis: Reanalysis, partition: str) -> Row:
+    return Row(textwrap.fill(title_of(reanalysis, partition), LONGEST_LABEL))
 
 
 def _unpooled(row: SubgroupRow, label: str) -> Row:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from ..inference import Reanalysis
 from .shrinkage import COLOURS, MARKERS
-from .strata import subgroup_labels, title_of
-from .style import BLACK, FINE_RATIO_TICKS, GREY, RATIO_TICKS, WIDE, is_wide, new_figure, ratio_axis
+from .strata import LABELS_MM, subgroup_labels, title_of
+from .style import BLACK, FINE_RATIO_TICKS, GREY, RATIO_TICKS, WIDE, fill, is_wide, new_figure, ratio_axis
 
 ROW_MM, GAP_MM, REST_MM = 1.7, 2.2, 30.0
 LOWEST, HIGHEST = 0.125, 8.0  # the axis shows no more, whatever the intervals do
@@ -47,10 +47,10 @@ def partition_priors(reanalysis: Reanalysis, partition: str, width_mm: float = W
     step = len(priors) + GAP_MM / ROW_MM
     for place, prior in enumerate(priors):
         _draw(axes, rows[rows["prior"].eq(prior)].set_index("subgroup").loc[subgroups], place, step, prior)
-    _dress(axes, reanalysis, rows, step, is_wide(width_mm))
+    _dress(axes, reanalysis, rows, step, width_mm)
     middles = np.arange(len(subgroups)) * step + (len(priors) - 1) / 2
     axes.set_yticks(middles, subgroup_labels(reanalysis, partition, rows))
-    axes.set_title(title_of(reanalysis, partition), loc="left")
+    axes.set_title(fill(title_of(reanalysis, partition), width_mm - LABELS_MM), loc="left")
     figure.legend(loc="outside lower center", ncols=min(len(priors), 8 if is_wide(width_mm) else 3))
     return figure
 
@@ -66,12 +66,13 @@ def _draw(axes: Axes, rows: pd.DataFrame, place: int, step: float, prior: str) -
     )
 
 
-def _dress(axes: Axes, reanalysis: Reanalysis, rows: pd.DataFrame, step: float, wide: bool) -> None:
+def _dress(axes: Axes, reanalysis: Reanalysis, rows: pd.DataFrame, step: float, width_mm: float) -> None:
     axes.axvline(1, color=GREY, linewidth=0.8, zorder=0)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(rows["subgroup"].nunique() * step - GAP_MM / ROW_MM / 2, -1.0)
     low, high = max(LOWEST, rows["lower"].min() * 0.95), min(HIGHEST, rows["upper"].max() * 1.05)
-    ratio_axis(axes, "x", low, high, FINE_RATIO_TICKS if wide else RATIO_TICKS)
+    ratio_axis(axes, "x", low, high, FINE_RATIO_TICKS if is_wide(width_mm) else RATIO_TICKS)
     arms = reanalysis.record.arms
-    axes.set_xlabel(f"Average hazard ratio ({arms.treatment.label} / {arms.control.label}), 95% interval")
+    label = f"Average hazard ratio ({arms.treatment.label} / {arms.control.label}), 95% interval"
+    axes.set_xlabel(fill(label, width_mm - LABELS_MM))

@@ -19,6 +19,7 @@ from .style import (
     PALE,
     RATIO_TICKS,
     WIDE,
+    fill,
     interval_text,
     is_wide,
     new_figure,
@@ -29,6 +30,7 @@ from .style import (
 GRID = 401
 MOST_DRAWS = 40_000  # a density estimate gains nothing from more
 BANDWIDTH = 0.18  # in SDs: Scott's rule for 5,000 independent draws, as draws are not independent
+MARGINS_MM = 8.0  # beside the label of the axis
 LEAST, MOST = np.log(0.25), np.log(2.5)  # at least this much of the axis is shown
 
 
@@ -57,7 +59,7 @@ def priors(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
     for axes, fit, values in zip(panels, shown, draws, strict=True):
         _draw_panel(axes, reanalysis, fit, grid, values)
     panels[0].set_ylim(0, None)
-    _dress(panels[-1], reanalysis, grid)
+    _dress(panels[-1], reanalysis, grid, width_mm)
     _legend(figure, panels[0])
     return figure
 
@@ -128,7 +130,7 @@ def _write(axes: Axes, reanalysis: Reanalysis, fit: Fit) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def _dress(axes: Axes, reanalysis: Reanalysis, grid: Array) -> None:
+def _dress(axes: Axes, reanalysis: Reanalysis, grid: Array, width_mm: float) -> None:
     arms = reanalysis.record.arms
     ratio_axis(
         axes,
@@ -137,9 +139,8 @@ def _dress(axes: Axes, reanalysis: Reanalysis, grid: Array) -> None:
         float(np.exp(grid[-1])),
         (0.25, 0.33, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, *RATIO_TICKS[-2:]),
     )
-    axes.set_xlabel(
-        f"Hazard ratio ({arms.treatment.label} / {arms.control.label}), log scale; density of its logarithm"
-    )
+    label = f"Hazard ratio ({arms.treatment.label} / {arms.control.label}), log scale; density of its logarithm"
+    axes.set_xlabel(fill(label, width_mm - MARGINS_MM))
 
 
 def _legend(figure: Figure, axes: Axes) -> None:

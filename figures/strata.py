@@ -22,6 +22,7 @@ MOST_DRAWS = 250  # of each chain and imputation that curves are drawn from
 ESTIMAND = "average_hazard_ratio"
 STANDARDISED = "All patients, standardised"
 LONGEST_LABEL = 26  # characters on one line
+LABELS_MM = 44.0  # beside the axes, at most
 
 
 @dataclass(frozen=True)

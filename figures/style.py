@@ -6,6 +6,7 @@ alone. Sizes are in millimetres, as journals give them; type is 6.5 to 8 points 
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 WIDE: Final = 180.0
 TWO_COLUMNS: Final = 160.0
 MM_PER_INCH: Final = 25.4
+CHARACTER_MM: Final = 1.3  # on average
 BLACK, GREY, PALE = "#000000", "#6F6F6F", "#BFBFBF"
 ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 RATIO_TICKS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -91,6 +93,11 @@ def new_figure(width_mm: float, height_mm: float) -> Figure:
 def is_wide(width_mm: float) -> bool:
     """Whether a figure spans two columns of a page, so that its legend fits on one line."""
     return width_mm >= TWO_COLUMNS
+
+
+def fill(text: str, room_mm: float) -> str:
+    """Return a text in lines that fit into some millimetres, as labels of axes and titles are printed."""
+    return textwrap.fill(text, int(room_mm / CHARACTER_MM))
 
 
 def ratio_axis(axes: Axes, which: str, low: float, high: float, ticks: tuple[float, ...] = RATIO_TICKS) -> None:

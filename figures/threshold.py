@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,14 +15,25 @@ from .panels import MOST_LINES, add_panels, grid_of, panels_of
 from .selection import Array
 from .shrinkage import COLOURS
 from .strata import STANDARDISED, SubgroupRow, average_ratios, subgroup_rows, title_of
-from .style import BLACK, FINE_RATIO_TICKS, GREY, MM_PER_INCH, RATIO_TICKS, WIDE, is_wide, new_figure, ratio_axis
+from .style import (
+    BLACK,
+    FINE_RATIO_TICKS,
+    GREY,
+    MM_PER_INCH,
+    RATIO_TICKS,
+    WIDE,
+    fill,
+    is_wide,
+    new_figure,
+    ratio_axis,
+)
 
 LOW, HIGH, POINTS = 0.3, 2.0, 171
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)), (0, (1, 3)))
 WIDE_MM, NARROW_MM = 80.0, 105.0  # height of a single panel
 PANEL_MM, EXTRA_MM = 52.0, 18.0  # height of one of several, and what stands above and below them
 LEGEND_WIDTH, HANDLE_WIDTH = 58, 9  # characters of a line of a panel's legend, and what a line's sample takes of them
-LABEL_WIDE, LABEL_NARROW = 90, 52  # characters of a line of the label
+LABEL_WIDE_MM, LABEL_NARROW_MM = 117.0, 67.6  # of a line of the label
 
 
 def threshold(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) -> Figure | None:
@@ -60,7 +70,7 @@ def threshold(reanalysis: Reanalysis, partition: str, width_mm: float = WIDE) ->
     arms = reanalysis.record.arms
     label = f"Threshold h of the average hazard ratio ({arms.treatment.label} / {arms.control.label})"
     if columns == 1:
-        panels[-1].set_xlabel(textwrap.fill(label, LABEL_WIDE if wide else LABEL_NARROW))
+        panels[-1].set_xlabel(fill(label, LABEL_WIDE_MM if wide else LABEL_NARROW_MM))
     else:
         figure.supxlabel(label, fontsize=rcParams["axes.labelsize"])
     for axes in panels[::columns]:

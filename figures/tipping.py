@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..inference import Reanalysis
 from ..models.imbalance import FORMS
-from .strata import subgroup_labels, title_of
+from .strata import LABELS_MM, subgroup_labels, title_of
 from .style import (
     BLACK,
     BLUE,
@@ -21,6 +21,7 @@ from .style import (
     SKY,
     VERMILLION,
     WIDE,
+    fill,
     is_wide,
     new_figure,
     ratio_axis,
@@ -29,7 +30,7 @@ from .style import (
 SD_TICKS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 BIAS_TICKS = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8)
 LOW, HIGH = 0.35, 1.6
-ROW_MM, REST_MM = 5.5, 28.0
+ROW_MM, REST_MM, NARROW_REST_MM = 5.5, 28.0, 38.0  # texts of a narrow figure take more lines
 FORM = next(iter(FORMS))
 CRITERIA = {
     "95% interval reaches 1": ("D", ORANGE, "95% interval reaches 1"),
@@ -143,13 +144,15 @@ def partition_tipping(reanalysis: Reanalysis, partition: str, width_mm: float = 
     if rows.empty:
         return None
     rows = rows[rows["shrinkage"].eq(rows["shrinkage"].iloc[0])]
-    figure = new_figure(width_mm, ROW_MM * rows["subgroup"].nunique() + REST_MM)
+    rest = REST_MM if is_wide(width_mm) else NARROW_REST_MM
+    figure = new_figure(width_mm, ROW_MM * rows["subgroup"].nunique() + rest)
     axes = figure.add_subplot()
     _dots(axes, rows)
     labels = subgroup_labels(reanalysis, partition, rows)
     axes.set_yticks(range(len(labels)), labels)
-    axes.set_xlabel("Bias (factor) that the benefit withstands; below 1, none is shown")
-    axes.set_title(title_of(reanalysis, partition), loc="left")
+    room = width_mm - LABELS_MM
+    axes.set_xlabel(fill("Bias (factor) that the benefit withstands; below 1, none is shown", room))
+    axes.set_title(fill(title_of(reanalysis, partition), room), loc="left")
     figure.legend(loc="outside upper right", ncols=2 if is_wide(width_mm) else 1)
     return figure
 

@@ -5,10 +5,12 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 from scipy.stats import norm
 
 from secondlook import figures
 from secondlook.data.reading import load_record
+from secondlook.figures.style import styled
 
 MEAN, ERROR = -0.42, 0.15
 NAMED = {"weak": (0.0, 1.0), "sceptical": (0.0, 0.3), "vague": (0.0, 10.0)}
@@ -87,7 +89,8 @@ def test_subgroups_tip_where_the_table_says(reanalysis):
     assert partition_tipping(reanalysis, "sex") is None
 
 
-def test_many_factors_are_told_by_their_number(reanalysis):
+@pytest.mark.parametrize(("width", "title"), [(180.0, 1), (88.0, 2)])
+def test_many_factors_are_told_by_their_number(reanalysis, width, title):
     from secondlook.figures.partition_priors import partition_priors
     from secondlook.figures.tipping import partition_tipping
 
@@ -95,10 +98,28 @@ def test_many_factors_are_told_by_their_number(reanalysis):
     tipping = reanalysis.tipping.replace({"partition": {"er": joint}})
     sensitivity = reanalysis.sensitivity.replace({"partition": {"er": joint}, "subgroup": {"er=+": "overall"}})
     of_six = dataclasses.replace(reanalysis, record=load_record("gbsg2"), tipping=tipping, sensitivity=sensitivity)
-    for figure in (partition_priors(of_six, joint), partition_tipping(of_six, joint)):
+    for draw in (partition_priors, partition_tipping):
+        with styled():
+            figure = draw(of_six, joint, width)
+            figure.draw_without_rendering()
         (axes,) = figure.axes
         assert axes.get_yticklabels()[0].get_text() == "All patients, standardised\nover 6 factors"
-        assert axes.get_title(loc="left") == "Menopause, age, grade, nodes, ER, PR"
+        (drawn,) = (text for text in axes.findobj(Text) if text.get_text().startswith("Menopause, age"))
+        lines = drawn.get_text().splitlines()
+        assert len(lines) == title and " ".join(lines) == "Menopause, age, grade, nodes, ER, PR"
+        assert_within(figure, drawn)
+        assert_within(figure, axes.xaxis.label)
+
+
+def assert_within(figure, text):
+    box = text.get_window_extent()
+    assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+
+
+def test_a_long_label_of_the_ratios_fits_into_a_narrow_figure(reanalysis):
+    figure = figures.draw(dataclasses.replace(reanalysis, record=load_record("gbsg2")), "priors", 88.0)
+    assert "(hormones / no hormones)" in figure.axes[-1].get_xlabel()
+    assert_within(figure, figure.axes[-1].xaxis.label)
 
 
 def test_subgroups_stand_side_by_side_under_every_prior(reanalysis):

@@ -319,6 +319,15 @@ def test_long_labels_of_a_partition_take_two_lines(by_strata):
     assert "Published\nHR (95% CI)" in texts
 
 
+@pytest.mark.parametrize("name", ["forest", "forest-er"])
+def test_headings_of_many_factors_leave_room_for_the_plot(by_strata, monkeypatch, name):
+    width = figures.draw(by_strata, name).axes[0].get_position().width
+    monkeypatch.setattr("secondlook.figures.forest.title_of", lambda *_: "Menopause, age, grade, nodes, ER, PR")
+    (axes,) = figures.draw(by_strata, name).axes
+    assert "Menopause, age, grade,\nnodes, ER, PR" in [text.get_text() for text in axes.texts]
+    assert axes.get_position().width > width - 0.02
+
+
 def test_survival_by_stratum_shows_each_stratum_with_its_landmarks(by_strata):
     figure = figures.draw(by_strata, "survival-er")
     positive, negative = figure.axes
