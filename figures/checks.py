@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from ..data import ARMS
 from ..inference import Reanalysis
-from .selection import primary_prior
+from .selection import is_death, primary_prior
 from .strata import RAW, short_label, title_of
 from .style import BLACK, BLUE, GREY, ORANGE, RATIO_TICKS, WIDE, is_wide, new_figure, ratio_axis
 
@@ -114,12 +114,13 @@ def _rows(reanalysis: Reanalysis, partition: str) -> pd.DataFrame:
 def panels(reanalysis: Reanalysis, rows: pd.DataFrame, partition: str) -> list[Panel]:
     """Return the numbers by kind, kinds without any left out."""
     item, unit = rows["item"], reanalysis.record.time_unit
+    deaths = "Deaths" if is_death(reanalysis) else "Events"
     kinds = [
         (f"Survival (%), time in {unit}", item.isin(["survival", "survival difference"]), "percent"),
         ("Hazard ratio (log scale)", item.eq("hazard_ratio") | item.str.startswith("landmark"), "ratio"),
         ("p-value (log scale)", item.str.endswith(" p"), "p"),
-        ("Deaths", item.eq("deaths"), "plain"),
-        ("Deaths (%)", item.eq("percent_dead"), "plain"),
+        (deaths, item.eq("deaths"), "plain"),
+        (f"{deaths} (%)", item.eq("percent_dead"), "plain"),
         (f"Median survival ({unit})", item.isin(["median", "median_difference"]), "plain"),
         ("Prognosis (hazard ratio)", item.eq("prognostic"), "ratio"),
         (f"Follow-up ({unit})", item.str.startswith("follow_up"), "plain"),

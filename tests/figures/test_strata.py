@@ -297,6 +297,17 @@ def test_the_overview_sets_the_overall_effects_side_by_side(by_strata):
     assert standardised.posterior[0] == estimate(by_strata, "half-normal", "overall")["median"]
 
 
+def test_what_other_endpoints_end_with_are_events(by_strata):
+    record = by_strata.record.model_copy(update={"endpoint": "progression-free survival"})
+    deaths = by_strata.checks[by_strata.checks["item"].eq("hazard_ratio")].assign(item="deaths")
+    other = replace(by_strata, record=record, checks=deaths)
+    survival, checks = (
+        figures.draw(other, name).axes[0].get_title(loc="left") for name in ("survival-er", "checks-er")
+    )
+    assert survival.splitlines() == ["ER(+)", "events: LRT 38/90, ST 38/70"]
+    assert checks == "Events"
+
+
 def test_partitions_come_in_the_records_order_whatever_the_files_do(by_strata):
     prior = by_strata.fits[0].prior
     fits = [replace(made_fit("none", prior, 0.1), partition=name) for name in ("metastasis", "age", "er", "receptor")]
