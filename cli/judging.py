@@ -62,7 +62,8 @@ def _named(row: pd.Series) -> str:
     """Return a number with its tail probability and model, such as ``Triple-negative median control 18 (...)``."""
     at = "" if pd.isna(row["time"]) else f"at {row['time']:g}"
     value = row["printed"] or f"{row['value']:.3g}"
-    what = " ".join(part for part in (row["label"], row["item"], row["arm"], at, value) if part)
+    item = str(row["item"]).replace("_", " ")
+    what = " ".join(part for part in (row["label"], item, row["arm"], at, value) if part)
     return f"{what} ({row['tail_probability']:.3f}, {_model(row)})"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -43,10 +44,19 @@ def effects(result: Reanalysis) -> None:
         return
     for partition, rows in strata.groupby("partition", sort=False):
         _partition(result, str(partition), rows)
+    overlap = "".join(_overlap(result, list(strata["partition"].unique())))
     paragraph(
-        "Subgroups overlap between partitions. Average hazard ratios are standardised: survival of the strata is "
-        "averaged over the patients of both arms before the arms are compared."
+        f"{overlap}Average hazard ratios are standardised: survival of the strata is averaged over the "
+        "patients of both arms before the arms are compared."
     )
+
+
+def _overlap(result: Reanalysis, partitions: list[str]) -> Iterator[str]:
+    """Yield which subgroups hold the same patients."""
+    if len(partitions) > 1:
+        yield "Subgroups overlap between partitions. "
+    elif result.record.is_joint(partitions[0]):
+        yield "Subgroups of different factors overlap. "
 
 
 def _partition(result: Reanalysis, partition: str, rows: pd.DataFrame) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -294,7 +295,7 @@ def _modelled_landmark(estimates: pd.DataFrame, model: str, time: float) -> tupl
 
 
 def _data(record: Record) -> str:
-    return "the patients" if record.source == "patients" else "the rebuilt data"
+    return "the patients by month" if record.source == "patients" else "the rebuilt data"
 
 
 def comparison(record: Record, compared: pd.DataFrame) -> None:
@@ -397,9 +398,11 @@ def _worst(rows: pd.DataFrame) -> tuple[str, str, str]:
 
 
 def _audit_in_short(findings: pd.DataFrame) -> None:
+    if findings.empty:
+        return
     heading("Audit of the published numbers")
     counts = findings["verdict"].value_counts()
-    paragraph("" + ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in VERDICTS))
+    paragraph(", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in VERDICTS))
     for verdict in ("impossible", "inconsistent"):
         findings_of(findings[findings["verdict"] == verdict], verdict)
     paragraph("The notes, and every check with its numbers: audit.csv")
@@ -431,4 +434,12 @@ _FILES = {
 
 
 def _contents(directory: Path) -> list[tuple[str, str]]:
-    return [(str(directory / name), text) for name, text in _FILES.items() if (directory / name).exists()]
+    return [(str(directory / name), text) for name, text in _FILES.items() if _holds_something(directory / name)]
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether there is such a file or directory, and a table has more than the names of its columns."""
+    if path.suffix != ".csv" or not path.exists():
+        return path.exists()
+    with path.open(encoding="utf-8") as lines:
+        return sum(1 for _ in islice(lines, 2)) > 1

@@ -142,7 +142,7 @@ def file_rows(
         Names what cannot be read: file, line and column.
     """
     if name.startswith(LIFELINES):
-        return frame_rows(_data_set(name), wanted, name)
+        return frame_rows(data_set(name), wanted, name)
     if path.suffix.lower() in (".parquet", ".pq"):
         return _parquet_rows(path, name, wanted, aliases)
     return _Csv(_decoded(path, name), name, tuple(wanted), aliases).rows(numbers)
@@ -175,7 +175,19 @@ def _missing(column: str, found: Sequence[str]) -> str:
     return f"missing; there are {listed(found)}" + (f"; did you mean {shortened(near)}?" if near else "")
 
 
-def _data_set(name: str) -> pd.DataFrame:
+def data_set(name: str) -> pd.DataFrame:
+    """Return a data set of lifelines.
+
+    Parameters
+    ----------
+    name
+        ``lifelines:`` and its name.
+
+    Raises
+    ------
+    InputError
+        When there is none of this name.
+    """
     from lifelines import datasets
 
     known = [one.removeprefix("load_") for one in dir(datasets) if one.startswith("load_")]

@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from ..data import ARMS
 from ..inference import Reanalysis
-from .selection import is_death, primary_prior
+from .selection import primary_prior
 from .strata import RAW, short_label, title_of
 from .style import BLACK, BLUE, GREY, ORANGE, RATIO_TICKS, WIDE, is_wide, new_figure, ratio_axis
 
@@ -114,7 +114,7 @@ def _rows(reanalysis: Reanalysis, partition: str) -> pd.DataFrame:
 def panels(reanalysis: Reanalysis, rows: pd.DataFrame, partition: str) -> list[Panel]:
     """Return the numbers by kind, kinds without any left out."""
     item, unit = rows["item"], reanalysis.record.time_unit
-    deaths = "Deaths" if is_death(reanalysis) else "Events"
+    deaths = f"{reanalysis.record.event.capitalize()}s"
     kinds = [
         (f"Survival (%), time in {unit}", item.isin(["survival", "survival difference"]), "percent"),
         ("Hazard ratio (log scale)", item.eq("hazard_ratio") | item.str.startswith("landmark"), "ratio"),

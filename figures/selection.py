@@ -81,11 +81,6 @@ def last_time(reanalysis: Reanalysis, edges: Array) -> float:
     return min(reach(reanalysis) or float(edges[-1]), float(edges[-1]))
 
 
-def is_death(reanalysis: Reanalysis) -> bool:
-    """Whether survival ends with death alone; what other endpoints end with are events to people."""
-    return reanalysis.record.endpoint.casefold() == "overall survival"
-
-
 def arm_title(reanalysis: Reanalysis, arm: str) -> str:
     """Return an arm's label with its number of patients, such as ``LRT (n = 138)``."""
     described = reanalysis.record.arms.control if arm == "control" else reanalysis.record.arms.treatment

@@ -15,7 +15,7 @@ from ..inference import Reanalysis
 from ..inference.quantities import SurvivalCurves
 from ..inference.standardised import mixtures
 from .panels import add_panels, grid_of
-from .selection import is_death, last_time
+from .selection import last_time
 from .strata import reported, short_label, strata_fit, stratum_draws
 from .style import ARM_STYLES, GREY, MM_PER_INCH, WIDE, is_wide, new_figure, time_ticks
 from .survival import POINTS, PRINTED_LABEL, SIDE_BY_SIDE, curve_quantiles, draw_landmark, printed_markers
@@ -77,7 +77,7 @@ def _counts(reanalysis: Reanalysis, partition: str, strata: list[int]) -> str:
         one = table.sel(arm=arm).mean("imputation")
         deaths, patients = float(one["deaths"].sum()), float(one["patients"])
         parts.append(f"{reanalysis.record.arm(arm).label} {deaths:.0f}/{patients:.0f}")
-    return f"{'died' if is_death(reanalysis) else 'events'}: {', '.join(parts)}"
+    return f"{reanalysis.record.event}s: {', '.join(parts)}"
 
 
 def _dress(axes: Axes, reanalysis: Reanalysis, last: float) -> None:

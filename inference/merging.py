@@ -18,7 +18,7 @@ from . import synthesis
 from .options import Options
 from .reanalysis import Reanalysis
 from .storage import RECORD, RUN, csv_name, read_csv, read_run, write, write_json, write_table
-from .versions import input_hashes, record_hash, run_facts
+from .versions import HELD, input_hashes, record_hash, run_facts
 
 _FIT: Final = ("model", "shrinkage", "prior", "partition")
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -71,7 +71,8 @@ def check_same_record(directory: Path, record: Record, name: str | Path = "") ->
         raise input_error(place, "", None, allowed)
     earlier = run.get("inputs", {})
     if changed := [file for file, digest in input_hashes(record).items() if earlier.get(file) != digest]:
-        allowed = "holds results of another version of this file; give another directory"
+        of = "patients in memory, not of" if HELD in earlier else "another version of"
+        allowed = f"holds results of {of} this file; give another directory"
         raise input_error(place, "", ", ".join(changed), allowed)
 
 

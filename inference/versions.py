@@ -13,8 +13,11 @@ from typing import Any
 import pandas as pd
 
 from ..data import Record
+from ..data.patient_files import data_set
+from ..data.sources import LIFELINES
 from .options import Options
 
+HELD = "patients"  # what inputs call patients in memory
 PACKAGES = ("secondlook", "pymc", "pytensor", "nutpie", "arviz", "numpy", "pandas", "xarray", "scipy", "lifelines")
 
 
@@ -25,18 +28,24 @@ def record_hash(record: Record) -> str:
 
 
 def input_hashes(record: Record) -> dict[str, str]:
-    """Return the SHA-256 of the files that a record names, by their base names, and of patients in memory."""
+    """Return the SHA-256 of the files that a record names, by their base names, and of other patients' rows."""
     files = list(record.evidence.trials) if record.evidence else []
     if record.patients and record.held is None:
         files.insert(0, record.patients.file)
     files += [curve.file for curve in record.curve]
     paths = map(record.beside, files)
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
-    if record.held is None:
-        return found
-    rows = pd.util.hash_pandas_object(record.held, index=False).to_numpy()
-    names = "\0".join(map(str, record.held.columns))
-    return {"patients": hashlib.sha256(names.encode() + rows.tobytes()).hexdigest(), **found}
+    if record.held is not None:
+        return {HELD: _hash_of(record.held), **found}
+    if record.patients and record.patients.file.startswith(LIFELINES):
+        return {record.patients.file: _hash_of(data_set(record.patients.file)), **found}
+    return found
+
+
+def _hash_of(patients: pd.DataFrame) -> str:
+    rows = pd.util.hash_pandas_object(patients, index=False).to_numpy()
+    names = "\0".join(map(str, patients.columns))
+    return hashlib.sha256(names.encode() + rows.tobytes()).hexdigest()
 
 
 def run_facts(record: Record, options: Options, resolved: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:

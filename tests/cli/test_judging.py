@@ -46,7 +46,7 @@ def test_what_lies_in_the_tails_is_named_the_farthest_first(printed):
     of_strata = {"model": "subgroups", "shrinkage": "none", "partition": "er", "subgroup": "er=+", "label": "ER(+)"}
     rows = [row("deaths", 0.04, printed="101"), row("hazard_ratio", 0.003, value=2.2134, **of_strata)]
     out = printed([*rows, row("median", 0.4)])
-    assert "Of 3 numbers, in the tails (below 0.05): ER(+) hazard_ratio 2.21 (0.003, subgroups, no pooling);" in out
+    assert "Of 3 numbers, in the tails (below 0.05): ER(+) hazard ratio 2.21 (0.003, subgroups, no pooling);" in out
     assert out.index("ER(+)") < out.index("deaths 101 (0.040, piecewise)")
     many = printed([row(f"item {number}", 0.001) for number in range(9)])
     assert "3 more in checks.csv" in many

@@ -217,4 +217,16 @@ def test_a_stratified_baseline_is_told(made, capsys):
     )
     for one, told in ((record, False), (record.model_copy(update={"patients": patients}), True)):
         subgroups.effects(dataclasses.replace(made(), record=one, estimates=rows))
-        assert ("Baseline hazards of each level of" in capsys.readouterr().out) == told
+        out = capsys.readouterr().out
+        assert ("Baseline hazards of each level of" in out) == told
+        assert "Subgroups of different factors overlap." in out
+
+
+def test_what_there_is_nothing_of_is_not_listed(made, capsys, tmp_path):
+    result = made()
+    result.save(tmp_path)
+    summary.reanalysis(dataclasses.replace(result, audit=result.audit[:0]), tmp_path)
+    out = capsys.readouterr().out
+    assert "Audit of the published numbers" not in out
+    assert "estimates.csv" in out and "binary.csv" not in out
+    assert len((tmp_path / "binary.csv").read_text().splitlines()) == 1

@@ -342,7 +342,7 @@ def test_headings_of_many_factors_leave_room_for_the_plot(by_strata, monkeypatch
 def test_survival_by_stratum_shows_each_stratum_with_its_landmarks(by_strata):
     figure = figures.draw(by_strata, "survival-er")
     positive, negative = figure.axes
-    assert positive.get_title(loc="left").splitlines() == ["ER(+)", "died: LRT 38/90, ST 38/70"]
+    assert positive.get_title(loc="left").splitlines() == ["ER(+)", "deaths: LRT 38/90, ST 38/70"]
     rows = by_strata.estimates
     chosen = rows.estimand.eq("survival_treatment") & rows.shrinkage.eq("half-normal") & rows.subgroup.eq("er=-")
     (curve,) = [line for line in negative.get_lines() if line.get_gid() == "curve-treatment"]

@@ -132,6 +132,10 @@ def test_results_of_other_patients_are_not_added_to(found, record, tmp_path):
     load_gbsg2()[:600].to_csv(tmp_path / "data" / "gbsg2.csv", index=False)
     with pytest.raises(InputError, match=r"gbsg2\.csv: holds results of another version of this file"):
         check_same_record(tmp_path / "results", load_record(tmp_path / "gbsg2.toml"))
+    run = json.loads((tmp_path / "results" / "run.json").read_text())
+    (tmp_path / "results" / "run.json").write_text(json.dumps(run | {"inputs": {"patients": "0"}}))
+    with pytest.raises(InputError, match=r"gbsg2\.csv: holds results of patients in memory, not of this file"):
+        check_same_record(tmp_path / "results", load_record(record))
 
 
 def test_patients_of_a_notebook_take_the_place_of_the_file(record):
@@ -147,6 +151,10 @@ def test_patients_of_a_notebook_take_the_place_of_the_file(record):
     (digest,) = input_hashes(held).values()
     assert digest != input_hashes(held.holding(load_gbsg2()[:599]))["patients"]
     assert digest == input_hashes(held.holding(frame.reset_index(drop=True)))["patients"]
+    of_lifelines = load_record("gbsg2")
+    assert input_hashes(of_lifelines) == {
+        "lifelines:gbsg2": input_hashes(of_lifelines.holding(load_gbsg2()))["patients"]
+    }
     with pytest.raises(InputError, match="mf07-01: patients: missing: it tells what the columns of patients mean"):
         fit("mf07-01", patients=frame)
     with pytest.raises(InputError, match="patients: column horTh: missing"):
