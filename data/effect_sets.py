@@ -72,14 +72,14 @@ def _problems(record: Record, item: EffectsSet, rows: dict[str, HazardRatio]) ->
     for name in item.rows:
         if name not in rows:
             yield Problem(
-                record.id, field, repr(name), "its hazard_ratio has use = false; only used rows can be pooled"
+                record.place, field, repr(name), "its hazard_ratio has use = false; only used rows can be pooled"
             )
         elif rows[name].ci is None:
-            yield Problem(record.id, field, repr(name), "has no confidence interval, so its weight is unknown")
+            yield Problem(record.place, field, repr(name), "has no confidence interval, so its weight is unknown")
     known = {name: rows[name].where for name in item.rows if name in rows}
     for first, second in overlapping(known):
         allowed = "overlap: patients would count twice; put only disjoint subgroups into one effects_set"
-        yield Problem(record.id, field, f"{first!r} and {second!r}", allowed)
+        yield Problem(record.place, field, f"{first!r} and {second!r}", allowed)
 
 
 def _effect(row: HazardRatio) -> Effect:

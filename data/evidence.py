@@ -157,7 +157,7 @@ def studies_of(records: Sequence[Record]) -> tuple[Study, ...]:
 def _unusable(records: Iterable[Record]) -> Iterator[Problem]:
     for record in records:
         if study_of(record) is None:
-            yield Problem(record.id, "hazard_ratio", "", "prints no overall hazard ratio with an interval to pool")
+            yield Problem(record.place, "hazard_ratio", "", "prints no overall hazard ratio with an interval to pool")
 
 
 def _not_to_be_pooled(records: Iterable[Record]) -> Iterator[Problem]:

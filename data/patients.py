@@ -51,7 +51,7 @@ def read_patients(record: Record) -> pd.DataFrame:
         return check_patients(record.held, record)
     if not source.file:
         allowed = "missing: name a file of patients, or hand them over in a notebook (patients=...)"
-        raise input_error(record.id, "patients.file", None, allowed)
+        raise input_error(record.place, "patients.file", None, allowed)
     numbers = [source.time, source.entry, *(source.column(name) for name in source.cut)]
     return _checked(file_rows(record.beside(source.file), source.file, wanted_columns(source), numbers), record)
 
@@ -256,5 +256,5 @@ def _code(text: str) -> str:
 
 def _source(record: Record) -> Patients:
     if record.patients is None:
-        raise input_error(record.id, "patients", None, "missing: the record names no file of patients")
+        raise input_error(record.place, "patients", None, "missing: the record names no file of patients")
     return record.patients

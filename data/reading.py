@@ -72,8 +72,8 @@ def load_record(trial: str | Path) -> Record:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise input_error(str(trial), "", None, f"not valid TOML: {error}") from None
-    path = Path(trial)
-    return parse_record(raw, str(trial)).located(path.parent if path.suffix else Path())
+    path, record = Path(trial), parse_record(raw, str(trial))
+    return record.located(path.parent, path.name) if path.suffix else record
 
 
 def parse_record(raw: object, place: str = "record") -> Record:

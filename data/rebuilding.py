@@ -113,7 +113,7 @@ def with_curves(record: Record, curves: RebuiltCurves) -> Record:
             "hazard_ratio": (_effect(curves), *_of_subgroups(record.hazard_ratio)),
             "horizon": record.horizon or max(end, *record.landmark_times(), end),
         }
-    ).located(record.beside(""))
+    )
 
 
 def _of_subgroups[T: Any](items: tuple[T, ...]) -> tuple[T, ...]:

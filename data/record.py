@@ -63,6 +63,7 @@ class Record(Table):
     patients: Patients | None = None
     curve: tuple[Curve, ...] = ()
     _directory: Path = PrivateAttr(default_factory=Path)
+    _file: str = PrivateAttr(default="")
     _frame: Any = PrivateAttr(default=None)
 
     @field_validator("landmarks")
@@ -106,10 +107,15 @@ class Record(Table):
                 raise ValueError(f"patients.cut.{name} must be {len(levels) - 1} increasing numbers")
         return self
 
-    def located(self, directory: Path) -> Self:
-        """Return the record, whose files lie in a directory: known while it is used, never written."""
-        self._directory = directory
+    def located(self, directory: Path, file: str = "") -> Self:
+        """Return the record, whose own file and those that it names lie in a directory: known, but never written."""
+        self._directory, self._file = directory, file
         return self
+
+    @property
+    def place(self) -> str:
+        """What messages call the record: its file where it has one, else its id."""
+        return self._file or self.id
 
     def beside(self, name: str) -> Path:
         """Return the path of a file that the record names."""

@@ -64,7 +64,9 @@ def prior_grid(
         (result,) = fit_tasks([task], [named_prior(PRIMARY, record)], given, notify)
         whole = next((ratio for ratio in reported_ratios(result) if ratio.is_whole), None)
     if whole is None:
-        raise input_error(record.id, "", None, "; ".join(notes) or "prints no overall hazard ratio with its interval")
+        raise input_error(
+            record.place, "", None, "; ".join(notes) or "prints no overall hazard ratio with its interval"
+        )
     effect = integrated(result, whole.quantity.part, chosen, given)
     rows = [varied_row(whole, "prior", prior.name, prior, effect.under(prior).summary(given)) for prior in chosen]
     return columns.arranged(pd.DataFrame(rows), columns.SENSITIVITY, trial=record.id)

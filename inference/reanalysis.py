@@ -245,7 +245,7 @@ def _of(trial: str | Path | Record, patients: pd.DataFrame | None = None) -> Rec
     if patients is None:
         return record
     if record.patients is None:
-        raise input_error(record.id, "patients", None, "missing: it tells what the columns of patients mean")
+        raise input_error(record.place, "patients", None, "missing: it tells what the columns of patients mean")
     return record.holding(as_frame(patients))
 
 
@@ -313,12 +313,12 @@ def analyse(
 
 def _unsupported(record: Record, models: Sequence[str], notes: Sequence[str]) -> InputError:
     """Return why a record supports none of the models, and which one it does where that is plain."""
-    why = [note.removeprefix(f"{record.id}: ") for note in notes]
+    why = [note.removeprefix(f"{record.place}: ") for note in notes]
     why = why or [f"prints nothing that {' or '.join(models)} could be fitted to"]
     overall = record.overall_hazard_ratio
     if "effects" not in models and overall is not None and overall.ci:
         why.append("its hazard ratios alone support --model effects")
-    return input_error(record.id, "", None, "; ".join(why))
+    return input_error(record.place, "", None, "; ".join(why))
 
 
 def _divisions(record: Record, models: Sequence[str], partition: str | None) -> tuple[str | None, list[str]]:

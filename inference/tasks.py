@@ -140,7 +140,7 @@ def check_landmarks(record: Record, table: xr.Dataset, options: Options) -> None
     end = min(_followed_until(table), model_edges(table, options)[-1])
     beyond = [time for time in options.landmarks or record.landmark_times() if time > end]
     if beyond:
-        place, field = ("--landmarks", "") if options.landmarks else (record.id, "landmarks")
+        place, field = ("--landmarks", "") if options.landmarks else (record.place, "landmarks")
         both = " of both arms" if record.source == "patients" else ""
         allowed = f"must lie within {_followed(record)}{both}, up to {end:g} {record.time_unit}"
         raise input_error(place, field, ",".join(f"{time:g}" for time in beyond), allowed)
@@ -298,7 +298,7 @@ def _check_levels(record: Record, table: xr.Dataset, name: str) -> None:
     deaths = table.deaths.isel(imputation=0).sum(("arm", "interval")).groupby(name).sum()
     if empty := [str(level) for level in deaths[name].to_numpy()[deaths.to_numpy() <= 0]]:
         allowed = f"cannot stratify the baseline: no {record.event} with level {', '.join(empty)}"
-        raise input_error(record.id, "patients.stratify", name, allowed)
+        raise input_error(record.place, "patients.stratify", name, allowed)
 
 
 def baseline_note(record: Record, tasks: Sequence[Task]) -> str:

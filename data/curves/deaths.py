@@ -47,7 +47,7 @@ def check_deaths(record: Record, field: str, events: int, *arms: ArmCurve) -> No
     low, high = max(math.floor(fewest * (1 - BEYOND)), 1), math.ceil(most * (1 + BEYOND))
     if not low <= events <= high:
         told = f"curve{'s' * (len(arms) > 1)} and numbers at risk allow {low} to {high} {record.event}s"
-        raise input_error(record.id, field, events, f"{told}; check them, or leave these out")
+        raise input_error(record.place, field, events, f"{told}; check them, or leave these out")
 
 
 def _bounds(known: ArmCurve) -> tuple[float, float]:

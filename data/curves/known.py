@@ -51,7 +51,7 @@ def known_of(record: Record, curve: DigitisedCurve, notes: list[str]) -> tuple[A
     events = record.arm(curve.arm).events
     if events is not None and events > numbers[0]:
         raise input_error(
-            record.id, f"arms.{curve.arm}.events", events, f"more than the {numbers[0]} at risk at time 0"
+            record.place, f"arms.{curve.arm}.events", events, f"more than the {numbers[0]} at risk at time 0"
         )
     used = None if goes_on else events
     known = ArmCurve(curve.time, curve.survival, times, numbers, used, max(end, float(times[-1])))
@@ -71,7 +71,7 @@ def _too_many(record: Record, arm: ArmId, known: ArmCurve) -> Iterator[str]:
     share = f"{alive[worst]:.0%}"
     told = f"{number} of {known.patients} at risk at {time:g}, but its curve leaves no more than {share} alive"
     if beyond[worst] > (ODD if alive[worst] < NOBODY else IMPOSSIBLE):
-        raise input_error(record.id, f"at_risk of {arm}", None, f"{told}; check both, or leave one out: use = false")
+        raise input_error(record.place, f"at_risk of {arm}", None, f"{told}; check both, or set use = false")
     if beyond[worst] > ODD:
         yield f"{arm} has {told}"
 
@@ -89,13 +89,13 @@ def _risk_table(record: Record, curve: DigitisedCurve, notes: list[str]) -> tupl
     if 0.0 not in table:
         if patients is None:
             allowed = f"missing; give them, or numbers at risk from time 0, to rebuild the curve of {curve.arm}"
-            raise input_error(record.id, f"arms.{curve.arm}.patients", None, allowed)
+            raise input_error(record.place, f"arms.{curve.arm}.patients", None, allowed)
         table = {0.0: patients, **table}
     if patients is not None and table[0.0] != patients:
         notes.append(f"{curve.arm} has {patients} patients but {table[0.0]} at risk at time 0, which are rebuilt")
     numbers = np.array(list(table.values()), dtype=np.int64)
     if (np.diff(numbers) > 0).any():
-        raise input_error(record.id, "at_risk", curve.arm, "numbers at risk must not increase")
+        raise input_error(record.place, "at_risk", curve.arm, "numbers at risk must not increase")
     some = numbers > 0
     gone = min((time for time, number in table.items() if number == 0), default=math.inf)
     if gone < curve.time[-1] * (1 - LATER):

@@ -79,7 +79,7 @@ def _arms(record: Record) -> Iterator[Problem]:
         number = sum(curve.arm == arm for curve in record.curve)
         if number != 1:
             given = f"{number} of {arm}"
-            yield Problem(record.id, "curve", given, "give one [[curve]] for each arm")
+            yield Problem(record.place, "curve", given, "give one [[curve]] for each arm")
 
 
 def _read(record: Record, curve: Curve) -> DigitisedCurve:

@@ -224,7 +224,7 @@ class Reconstruction:
     def _impossible(self) -> InputError:
         contradictions = ", ".join(target.name for target in self.conflicts) or "none stands out"
         allowed = f"no table reproduces all printed numbers; contradicting the others: {contradictions}"
-        return input_error(self.record.id, f"partitions.{self.strata.partition}".rstrip("."), None, allowed)
+        return input_error(self.record.place, f"partitions.{self.strata.partition}".rstrip("."), None, allowed)
 
 
 def reconstruct(
@@ -332,7 +332,7 @@ def _start(record: Record, partition: str, horizon: float | None) -> tuple[Strat
     medians = [item.estimate.value for item in record.median if item.use and item.estimate]
     end = horizon or record.horizon or _in_knots(HORIZON_BEYOND * max(*times, *medians, 0.0), month)
     if end < max(record.landmark_times(), default=0.0):
-        raise input_error(record.id, "horizon", end, "must not lie before the latest landmark")
+        raise input_error(record.place, "horizon", end, "must not lie before the latest landmark")
     person_time = sum(sizes) * np.mean(times) * 0.8
     crude = deaths / person_time, max(sum(sizes) - deaths, 1.0) / person_time
     median = math.log(2) / crude[0]
@@ -344,7 +344,7 @@ def _start(record: Record, partition: str, horizon: float | None) -> tuple[Strat
 def _cannot(record: Record, needed: str) -> Exception:
     known = "; its patients are known, and reanalyse and fit use them" if record.patients else ""
     why = f"published survival cannot be rebuilt: the record prints no {needed}{known}"
-    return input_error(record.id, "", None, why)
+    return input_error(record.place, "", None, why)
 
 
 def _in_knots(time: float, month: float) -> float:

@@ -262,11 +262,11 @@ def _cut_share(
     arms = prevalences(record, subgroups[0])
     if arms is None:
         allowed = "needs a baseline row with mean and sd of both arms, or counts of patients"
-        raise input_error(record.id, f"factors.{name}.cut", None, allowed)
+        raise input_error(record.place, f"factors.{name}.cut", None, allowed)
     shares = np.array([arm.share for arm in arms])
     if min(arm.known * min(arm.share, 1 - arm.share) for arm in arms) < 0.5:
         allowed = "leaves no patients on one side, by mean and sd"
-        raise input_error(record.id, f"factors.{name}.cut.below", str(cut.below), allowed)
+        raise input_error(record.place, f"factors.{name}.cut.below", str(cut.below), allowed)
     return shares, 1 / np.sqrt(np.array([arm.known for arm in arms]) * shares * (1 - shares))
 
 
@@ -285,7 +285,7 @@ def _margins(
     unknown = {name: _unknown(record, name, [item for item, _ in counts], arm, size) for name in partition.factors}
     problems = [
         Problem(
-            record.id,
+            record.place,
             f"factors.{name}",
             f"{number} of {size} {arm} patients",
             "are in no level; at most 5% may be unknown, and `known` must say so",
@@ -347,14 +347,14 @@ def _expected(
     field, strata = f"partitions.{name}", len(subgroups)
     if np.linalg.matrix_rank(_system(margins, strata)) < strata:
         allowed = f"sizes of its strata do not follow from the patients_count of the {arm} arm; add counts"
-        raise input_error(record.id, field, None, allowed)
+        raise input_error(record.place, field, None, allowed)
     shares = [margin.count / (size - sum(margin.unknown) / 2) for margin in margins]
     counts = [share * size for share in shares]
     sizes = _solved(margins, counts, size, strata)
     slack = 0.5 + max((margin.unknown[1] for margin in margins), default=0)
     problems = [
         Problem(
-            record.id,
+            record.place,
             field,
             f"{subgroup}: {number:.0f} {arm} patients",
             f"cannot be: the counts of its unions exceed each other or the arm's {size}",
@@ -365,7 +365,7 @@ def _expected(
     off = np.abs(_system(margins, strata) @ sizes - [*counts, size])
     if not problems and off.max() > slack:
         allowed = f"the patients_count of the {arm} arm do not add up to its {size} patients"
-        problems.append(Problem(record.id, field, "", allowed))
+        problems.append(Problem(record.place, field, "", allowed))
     if problems:
         raise InputError(problems)
     return np.maximum(sizes, 0.0)

@@ -212,7 +212,7 @@ def test_a_hazard_ratio_alone_is_told_what_it_supports(run):
     Path("one.toml").write_text(f'schema = 1\nid = "one"\ntitle = "One"\n{arms}{ratio}', encoding="utf-8")
     done = run("fit", "one.toml", "--out", "here", "--quiet")
     assert done.problems == [
-        "error: one: published survival cannot be rebuilt: the record prints no patients of both arms; "
+        "error: one.toml: published survival cannot be rebuilt: the record prints no patients of both arms; "
         "its hazard ratios alone support --model effects"
     ]
     assert not Path("here").exists()
