@@ -15,6 +15,7 @@ those near the path give the likelihood, the expected deaths of each cell, and w
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -109,19 +110,20 @@ class Chain:
         return np.exp(logs - peaks), float(peaks.sum() - np.log(scale).sum())
 
     @cached_property
-    def _moves(self) -> list[int]:
+    def _moves(self) -> Counts:
         """By how many steps the window moves in each cell."""
-        return [int(move) for move in np.diff(self.states[:, 0])]
+        return np.diff(self.states[:, 0])
 
     @cached_property
     def _forward(self) -> tuple[Array, float]:
         """Probability of each state given the points so far, and the log likelihood."""
         evidence, log_likelihood = self._evidence
         losses, probabilities, _ = self._jumps
+        shifted = _shifting(self._moves[:, None] - losses, evidence.shape[1])
         forward = np.zeros_like(evidence)
         forward[0] = evidence[0] / evidence[0].sum()
-        for cell, move in enumerate(self._moves):
-            reached = probabilities[cell] @ _shifted(forward[cell], move - losses[cell])
+        for cell in range(len(losses)):
+            reached = probabilities[cell] @ shifted(forward[cell], cell)
             values = reached * evidence[cell + 1]
             total = values.sum()
             log_likelihood += math.log(max(total, TINY))
@@ -138,10 +140,11 @@ class Chain:
         """Probability of each state given all points, shape ``(G + 1, W)``, and expected deaths, ``(G,)``."""
         evidence, _ = self._evidence
         forward, (losses, probabilities, number) = self._forward[0], self._jumps
+        shifted = _shifting(losses - self._moves[:, None], forward.shape[1])
         probability, deaths = forward.copy(), np.zeros(len(forward) - 1)
         backward = np.ones(forward.shape[1])
         for cell in range(deaths.size - 1, -1, -1):
-            later = _shifted(evidence[cell + 1] * backward, losses[cell] - self._moves[cell])
+            later = shifted(evidence[cell + 1] * backward, cell)
             backward = probabilities[cell] @ later
             largest = max(backward.max(), TINY)
             product = forward[cell] * backward / largest
@@ -208,9 +211,13 @@ def _corrected(deaths: Counts, worth: Array) -> Counts:
     return corrected
 
 
-def _shifted(values: Array, shifts: Counts) -> Array:
-    """Return ``values[x + shift]`` for each shift, 0 beyond the ends, shape ``(shifts, W)``."""
-    width = values.size
+def _shifting(shifts: Counts, width: int) -> Callable[[Array, int], Array]:
+    """Return a function of values and a cell: ``values[x + shift]`` for the cell's shifts, 0 beyond the ends."""
     padded = np.zeros(3 * width)
-    padded[width : 2 * width] = values
-    return sliding_window_view(padded, width)[np.clip(shifts, -width, width) + width]
+    windows, places = sliding_window_view(padded, width), np.clip(shifts, -width, width) + width
+
+    def shifted(values: Array, cell: int) -> Array:
+        padded[width : 2 * width] = values
+        return np.asarray(windows[places[cell]])
+
+    return shifted
