@@ -124,7 +124,7 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
     """Yield notes on what was sampled afresh and what rests on weights that cannot be relied on."""
     of_priors = rows[rows["varied"].isin(("prior", "prior mean and SD", "sceptical SD", "tau scale"))]
     if number := int((of_priors["resampled"].astype(bool)).sum()):
-        yield f"sensitivity: sampled afresh, as k-hat exceeded {MOST_K_HAT:g}: {number_of(number, 'row')}"
+        yield f"sensitivity: sampled afresh, as k-hat exceeded {MOST_K_HAT:g}: {number} of {len(of_priors)} rows"
     if number := int((of_priors["k_hat"] > MOST_K_HAT).sum()):
         yield f"sensitivity: not to be relied on, as k-hat is above {MOST_K_HAT:g}: {number_of(number, 'row')}"
 

@@ -145,7 +145,7 @@ def test_columns_and_notes(mf07, printed):
     assert set(mf07.sensitivity["varied"]) == VARIED
     assert set(printed.sensitivity["varied"]) == VARIED - {"intervals", "without"}
     number = int(varied(mf07, "prior mean and SD")["resampled"].sum())
-    assert any(note.startswith(f"sensitivity: {number} of") for note in mf07.notes)
+    assert any(f"sensitivity: sampled afresh, as k-hat exceeded 0.7: {number} of" in note for note in mf07.notes)
 
 
 def test_power_scaling_of_a_vague_prior(mf07):
