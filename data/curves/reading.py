@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..errors import InputError, Problem
+from ..errors import InputError, Problem, input_error
 from ..fields import ARMS, ArmId
 from ..labels import number_of
 from ..patient_files import PatientRows, file_rows
@@ -109,6 +109,9 @@ def _read(record: Record, curve: Curve) -> DigitisedCurve:
         raise InputError(problems)
     name = f"curve of {curve.arm} ({curve.file})"
     found = _in_order(time, survival / unit)
+    if found[1][-1] > found[1][0] + OUTSIDE:
+        told = f"rises from {found[1][0]:.3g} to {found[1][-1]:.3g}: give survival, not the share of events"
+        raise input_error(curve.file, f"column {rows.name_of('survival')}", None, told)
     notes = [*_taken(rows)] + (["survival is in percent: divided by 100"] if percent else []) + found[2]
     return DigitisedCurve(curve.arm, *found[:2], curve.file, tuple(f"{name}: {note}" for note in notes))
 

@@ -170,6 +170,10 @@ def test_parquet_of_points_has_the_same_names(located, tmp_path):
         ("time,survival\n0,1\n-5,0.9\n6,0.8\n", "control.csv: line 3, column time: -5: must not be negative"),
         ("time,survival\n0,1\n5,1.2\n6,0.8\n", "control.csv: line 3, column survival: 1.2: must lie between 0 and 1"),
         ("time,survival\n0,100\n5,120\n6,80\n", "line 3, column survival: 120: must lie between 0 and 100"),
+        (
+            "x,y\n0,0\n5,0.2\n6,0.4\n",
+            "control.csv: column y: rises from 0 to 0.4: give survival, not the share of events",
+        ),
         ("time,survival\n", "control.csv: 0 points: must hold at least 3 at different times"),
         ("0,1\n", "control.csv: 1 point: must hold at least 3 at different times"),
         ("", "control.csv: is empty"),
