@@ -318,7 +318,7 @@ def baseline_note(record: Record, tasks: Sequence[Task]) -> str:
     own = [name for name, task in models.items() if record.stratified_by(task.partition)]
     one = [name for name, task in models.items() if task.edges and name not in own]
     told = [f"baseline hazards of each level in {' and '.join(own)}"] if own else []
-    told += [f"one for all levels in {' and '.join(one)}"] if one else []
+    told += [f"one baseline hazard for all levels in {' and '.join(one)}"] if one else []
     return f"patients.stratify {factor}: {'; '.join(told)}" if told else ""
 
 

@@ -196,7 +196,7 @@ def test_which_baselines_are_stratified_is_told():
     )
     assert baseline_note(record, tasks) == (
         "patients.stratify stage: baseline hazards of each level in subgroups by sex,stage; "
-        "one for all levels in piecewise and subgroups by sex"
+        "one baseline hazard for all levels in piecewise and subgroups by sex"
     )
     assert baseline_note(of_two_factors(), tasks) == ""
 
