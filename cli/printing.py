@@ -285,7 +285,9 @@ def reconstruction(made: Imputed) -> None:
         paragraph(f"{number_of(made.imputations, 'imputation')}.")
     else:
         imputations = number_of(made.imputations, "imputation")
-        paragraph(f"{imputations}; {made.acceptance_rate:.0%} of the draws reproduced every number.")
+        off = int((made.fit_sheet["used"] & made.fit_sheet["half_widths_off"].abs().gt(1)).sum())
+        numbers = "every number" + (f" but {off}, in conflict with the others" if off else "")
+        paragraph(f"{imputations}; {made.acceptance_rate:.0%} of the draws reproduced {numbers}.")
     line()
 
 

@@ -23,6 +23,7 @@ from scipy.special import ndtri
 
 Array = NDArray[np.float64]
 MONTHS = {"days": 30.4375, "weeks": 30.4375 / 7, "months": 1.0, "years": 1 / 12}  # a month, in each unit
+LONGEST = 1200.0  # months of follow-up: whoever has more is measured in another unit
 Transform = Literal["plain", "log", "log-log"]
 MOST_NEWTON_STEPS, NEWTON_TOLERANCE = 8, 1e-8  # of the last step, whose error is of the order of its square
 TRANSFORMS: tuple[Transform, ...] = ("log-log", "log", "plain")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .cohort import MONTHS
+from .cohort import LONGEST, MONTHS
 from .errors import InputError, Problem, input_error, listed
 from .fields import ARMS
 from .labels import number_of
@@ -25,7 +25,6 @@ Array = NDArray[np.float64]
 SHOWN = 5  # rows named of each fault
 CODED = ("0", "1")  # an event coded as one of these has the other for censoring
 TRUTH = {"true": "1", "false": "0"}
-LONGEST = 1200.0  # months of follow-up: whoever has more is measured in another unit
 
 
 def read_patients(record: Record) -> pd.DataFrame:

@@ -7,7 +7,7 @@ such a row weighs too much. It is left out in earnest then, and the model sample
 (walks are centred anew at the deaths that are left); where there are too many of them the comparison is called
 unreliable.
 
-Of a table that was rebuilt from published numbers this says nothing: its rows were made by a model and not observed.
+Of a table that was rebuilt this says nothing: its rows were made by a model and not observed.
 There the posterior of the scale on which the log hazard ratio changes is reported beside its prior
 (`prior_predictive`), and what is printed is checked against what the models predict (`checks`).
 
@@ -37,8 +37,8 @@ from .likelihood import row_constant, row_log_likelihood, without_row
 Array = NDArray[np.float64]
 MOST_REFITS = 6  # of a model
 REBUILT = (
-    "models are not compared by cross-validation, as rows of a table rebuilt from published numbers are no "
-    "observations: see checks.csv, and the scale of non-proportionality in prior-predictive.csv"
+    "models are not compared by cross-validation, as rows of a rebuilt table are no observations: "
+    "see checks.csv, and the scale of non-proportionality in prior-predictive.csv"
 )
 
 

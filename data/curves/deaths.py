@@ -46,7 +46,9 @@ def check_deaths(record: Record, field: str, events: int, *arms: ArmCurve) -> No
     fewest, most = (sum(bounds) for bounds in zip(*map(_bounds, arms), strict=True))
     low, high = max(math.floor(fewest * (1 - BEYOND)), 1), math.ceil(most * (1 + BEYOND))
     if not low <= events <= high:
-        told = f"curve{'s' * (len(arms) > 1)} and numbers at risk allow {low} to {high} {record.event}s"
+        by = f"curve{'s' * (len(arms) > 1)}"
+        by += " and numbers at risk" * any(arm.risk_times.size > 1 for arm in arms)
+        told = f"must be {low} to {high} by the {by}"
         raise input_error(record.place, field, events, f"{told}; check them, or leave these out")
 
 

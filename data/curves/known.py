@@ -13,9 +13,10 @@ from ..fields import ArmId
 from ..record import Record
 from .deaths import check_deaths
 from .path import ArmCurve, Array, Counts
-from .reading import DigitisedCurve
+from .reading import Curves, DigitisedCurve
 
 LATER = 0.02  # of the curve: a risk table that goes on this much longer is worth a note
+LENGTHS, UNITS = 3.0, 10.0  # one curve so much longer than the other is odd; is read in another unit
 ODD, IMPOSSIBLE = 0.03, 0.1  # by how much more of the patients are at risk than the curve leaves alive
 NOBODY = 0.01  # of the patients: a curve that has fallen so low leaves nobody
 
@@ -38,12 +39,12 @@ def known_of(record: Record, curve: DigitisedCurve, notes: list[str]) -> tuple[A
         When nothing says how many patients there are, or curve, risk table and deaths exclude each other.
     """
     times, numbers = _risk_table(record, curve, notes)
-    end = float(curve.time[-1])
-    goes_on = times[-1] > end * (1 + LATER)
+    end, later = float(curve.time[-1]), float(times[-1])
+    goes_on = later > end * (1 + LATER)
     if goes_on:
         notes.append(
-            f"at_risk of {curve.arm} goes on to {times[-1]:g}, its curve to {end:g} only: follow-up ends with the "
-            "curve, as nothing tells who dies later; deaths that include later ones are not used"
+            f"at_risk of {curve.arm} goes on to {later:g}, its curve to {end:g} only: follow-up ends with the "
+            f"curve, as nothing tells who dies later; {record.event}s that include later ones are not used"
         )
         left = round(float(np.interp(end, times, numbers)))
         within = times < end
@@ -55,13 +56,38 @@ def known_of(record: Record, curve: DigitisedCurve, notes: list[str]) -> tuple[A
         )
     used = None if goes_on else events
     known = ArmCurve(curve.time, curve.survival, times, numbers, used, max(end, float(times[-1])))
-    notes += _too_many(record, curve.arm, known)
+    notes += _too_many(record, curve.arm, known, later)
     if used is not None:
         check_deaths(record, f"arms.{curve.arm}.events", used, known)
-    return known, bool(goes_on)
+    return known, goes_on
 
 
-def _too_many(record: Record, arm: ArmId, known: ArmCurve) -> Iterator[str]:
+def check_lengths(record: Record, curves: Curves) -> Iterator[str]:
+    """Yield that one arm's curve is much longer than the other's; refuse curves that differ in their unit.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    curves
+        Its arms' points.
+
+    Raises
+    ------
+    InputError
+        Names both files and where they end.
+    """
+    shorter, longer = sorted(curves, key=lambda curve: float(curve.time[-1]))
+    ends = [float(curve.time[-1]) for curve in (shorter, longer)]
+    if ends[1] < LENGTHS * ends[0]:
+        return
+    told = f"ends at {ends[0]:g}, that of {longer.arm} ({longer.file}) at {ends[1]:g}"
+    if ends[1] > UNITS * ends[0]:
+        raise input_error(shorter.file, "column time", None, f"{told}; give both in {record.time_unit}")
+    yield f"the curve of {shorter.arm} {told}: what comes later rests on one arm; are both in {record.time_unit}?"
+
+
+def _too_many(record: Record, arm: ArmId, known: ArmCurve, later: float) -> Iterator[str]:
     """Yield where more patients are at risk than the curve leaves alive; refuse what no digitising explains."""
     survival = isotonic_regression(known.survival, increasing=False).x
     alive = np.append(1.0, survival)[np.searchsorted(known.time, known.risk_times, side="right")]  # the point before
@@ -71,7 +97,10 @@ def _too_many(record: Record, arm: ArmId, known: ArmCurve) -> Iterator[str]:
     share = f"{alive[worst]:.0%}"
     told = f"{number} of {known.patients} at risk at {time:g}, but its curve leaves no more than {share} alive"
     if beyond[worst] > (ODD if alive[worst] < NOBODY else IMPOSSIBLE):
-        raise input_error(record.place, f"at_risk of {arm}", None, f"{told}; check both, or set use = false")
+        check = "check both, or set use = false"
+        if later > known.end:
+            check = f"at_risk goes on to {later:g}, its curve to {known.end:g}: give both in {record.time_unit}"
+        raise input_error(record.place, f"at_risk of {arm}", None, f"{told}; {check}")
     if beyond[worst] > ODD:
         yield f"{arm} has {told}"
 
@@ -108,8 +137,9 @@ def _risk_table(record: Record, curve: DigitisedCurve, notes: list[str]) -> tupl
 def _without_table(record: Record, arm: ArmId) -> str:
     told = record.arm(arm).events is not None or (record.totals is not None and record.totals.events is not None)
     if told:
-        return f"no numbers at risk of {arm}: when patients were censored follows from its deaths and curve only"
+        follows = f"when patients were censored follows from its {record.event}s and curve only"
+        return f"no numbers at risk of {arm}: {follows}"
     return (
-        f"neither numbers at risk nor deaths of {arm}: nobody is censored before the curve's end, "
-        "which makes deaths too many and intervals too narrow if somebody was"
+        f"neither numbers at risk nor {record.event}s of {arm}: nobody is censored before the curve's end, "
+        f"which makes {record.event}s too many and intervals too narrow if somebody was"
     )

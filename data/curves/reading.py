@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..cohort import LONGEST, MONTHS
 from ..errors import InputError, Problem, input_error
 from ..fields import ARMS, ArmId
 from ..labels import number_of
@@ -19,7 +20,7 @@ from .path import Array
 
 COLUMNS = ("time", "survival")
 AXES = {"time": "x", "survival": "y"}  # what digitisers call them
-PERCENT = 1.5  # survival that reaches this is in percent
+PERCENT = 1.5  # survival that reaches this at several points is in percent
 NEAR_ZERO = 0.02  # of the longest time: what may lie before 0 by digitising
 OUTSIDE = 0.03  # what may lie outside 0 to 1 by digitising
 SHOWN = 5  # rows named of each fault
@@ -49,7 +50,10 @@ class DigitisedCurve:
     notes: tuple[str, ...]
 
 
-def read_curves(record: Record) -> tuple[DigitisedCurve, DigitisedCurve]:
+Curves = tuple[DigitisedCurve, DigitisedCurve]  # control, treatment
+
+
+def read_curves(record: Record) -> Curves:
     """Read the curves that a record names, control and treatment.
 
     Parameters
@@ -85,15 +89,17 @@ def _arms(record: Record) -> Iterator[Problem]:
 def _read(record: Record, curve: Curve) -> DigitisedCurve:
     rows = file_rows(record.beside(curve.file), curve.file, COLUMNS, COLUMNS, aliases=AXES)
     time, survival = (_numbers(rows, column) for column in COLUMNS)
-    largest = float(np.nanmax(survival, initial=0.0))
-    percent = largest > PERCENT
+    percent = bool((survival > PERCENT).sum() >= FEWEST_POINTS)  # a stray point is none
     unit = 100.0 if percent else 1.0
     end = float(np.nanmax(time, initial=0.0))
+    longest = LONGEST * MONTHS[record.time_unit]
+    too_long = np.isfinite(time) & (time > longest)
     allowed = f"must lie between 0 and {unit:g}"
     problems = [
         *_refused(rows, "time", ~np.isfinite(time), f"must be a number of {record.time_unit}"),
         *_refused(rows, "survival", ~np.isfinite(survival), f"must be a number; {allowed}"),
         *_refused(rows, "time", time < -NEAR_ZERO * end, "must not be negative"),
+        *_refused(rows, "time", too_long, f"must be at most {longest:g} {record.time_unit}, a century"),
         *_refused(rows, "survival", (survival < -OUTSIDE * unit) | (survival > (1 + OUTSIDE) * unit), allowed),
     ]
     if not problems and len(np.unique(time)) < FEWEST_POINTS:

@@ -21,12 +21,13 @@ from ..publishing import QUANTILE, cox_fit, kaplan_meier, km_median
 from ..record import Record
 from ..subgroup import OVERALL
 from .deaths import Pair, printed_total, share_out
-from .known import known_of
+from .known import check_lengths, known_of
 from .path import ArmCurve, Array
-from .reading import DigitisedCurve, read_curves
+from .reading import Curves, DigitisedCurve, read_curves
 from .rebuilding import ArmFit, fit_arm
 
 COUNT_HALF_WIDTH = 0.5
+MISSED = 0.05  # of the patients: a rebuilt curve this far off on average is another one than what was digitised
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class RebuiltCurves:
     """
 
     record: Record
-    curves: tuple[DigitisedCurve, DigitisedCurve]
+    curves: Curves
     ways: tuple[Pair, ...]
     imputations: int
     seed: int
@@ -164,9 +165,8 @@ class RebuiltCurves:
     def _round_trip(self, curve: DigitisedCurve, fit: ArmFit) -> Iterator[dict[str, object]]:
         time, event = self.of_arm(curve.arm)
         half = math.sqrt(3) * fit.sigma  # a uniform of this half-width has the digitising error for its SD
-        errors = fit.error
-        for at, read, error in zip(curve.time, curve.survival, errors, strict=True):
-            made = _nearest(time, event == 1, float(at), float(read), fit.sigma * fit.known.end)
+        nearest = _nearest(time, event == 1, fit)
+        for at, read, made, error in zip(curve.time, curve.survival, nearest, fit.error, strict=True):
             yield _row("curve", curve.arm, at, f"{read:.4f}", read, made, half * error, curve.file)
         known = fit.known
         printed = {time for item in self.record.at_risk if item.arm == curve.arm for time in item.times}
@@ -261,10 +261,13 @@ def _row(
     }
 
 
-def _nearest(time: Array, event: NDArray[np.bool_], at: float, read: float, reach: float) -> float:
-    """Return the value nearest to one read off that the rebuilt curve, steps included, takes about a time."""
-    low, high = (kaplan_meier(time, event, when)[0] for when in (at + reach, at - reach))
-    return float(np.clip(read, low, high))
+def _nearest(time: Array, event: NDArray[np.bool_], fit: ArmFit) -> Array:
+    """Return the values nearest to those read off that a rebuilt curve, steps included, takes about their times."""
+    known, reach = fit.known, fit.sigma * fit.known.end
+    low, high = (
+        np.array([kaplan_meier(time, event, when)[0] for when in known.time + shift]) for shift in (reach, -reach)
+    )
+    return np.clip(known.survival, low, high)
 
 
 def _without_the_last(table: xr.Dataset, end: float) -> xr.Dataset:
@@ -298,11 +301,13 @@ def rebuild_curves(record: Record, *, imputations: int = 20, seed: int = 1) -> R
     """
     curves = read_curves(record)
     notes = [note for curve in curves for note in curve.notes]
+    notes += check_lengths(record, curves)
     arms = [known_of(record, curve, notes) for curve in curves]
     control, treatment = (_fitted(record, curve, known) for curve, (known, _) in zip(curves, arms, strict=True))
     goes_on = any(later for _, later in arms)
     ways = ((control, treatment),) if goes_on else share_out(record, (control, treatment), notes)
     for curve, fit in zip(curves, ways[0], strict=True):
+        _check_met(record, curve, fit)
         notes += _deviations(record, curve.arm, fit)
     return RebuiltCurves(record, curves, ways, imputations, seed, tuple(notes))
 
@@ -312,6 +317,20 @@ def _fitted(record: Record, curve: DigitisedCurve, known: ArmCurve) -> ArmFit:
     if fit.patients()[1].any():
         return fit
     raise input_error(curve.file, "", None, f"the curve of {curve.arm} does not fall: no {record.event}s")
+
+
+def _check_met(record: Record, curve: DigitisedCurve, fit: ArmFit) -> None:
+    """Refuse what is known of an arm when patients rebuilt from it have another curve."""
+    time, event = fit.patients()
+    off = float(np.abs(_nearest(time, event, fit) - fit.known.survival).mean())
+    if off <= MISSED:
+        return
+    own, total = record.arm(curve.arm).events, printed_total(record)
+    field, value = ("at_risk", None) if fit.known.events is None else (f"arms.{curve.arm}.events", own)
+    if fit.known.events is not None and own is None:
+        field, value = "totals.events", total
+    told = f"with that the curve of {curve.arm} ({curve.file}) would be off by {off:.2f} on average"
+    raise input_error(record.place, field, value, f"{told}; check both, or leave these out")
 
 
 def _deviations(record: Record, arm: ArmId, fit: ArmFit) -> Iterator[str]:

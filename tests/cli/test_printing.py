@@ -4,12 +4,14 @@ import dataclasses
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from secondlook.cli import printing, subgroups, summary
 from secondlook.data import load_record
+from secondlook.data.imputed import FIT_SHEET_COLUMNS
 from secondlook.data.sources import Curve
 from secondlook.inference.columns import ESTIMATES
 
@@ -108,6 +110,27 @@ def test_credibility_shows_blanks_for_what_only_a_reader_knows(capsys):
     ]
     assert "The paper prints 8 subgroups by 4 factors." in shown
     assert "Simulated from printed intervals, among 8 subgroups" in shown
+
+
+@pytest.mark.parametrize(
+    ("off", "told"),
+    [((0.2, -0.9), "every number."), ((0.2, -2.3), "every number but 1, in conflict with the others.")],
+)
+def test_numbers_that_contradict_others_are_not_said_to_be_reproduced(capsys, off, told):
+    rows = [fit_row(half_widths_off=one) for one in off] + [fit_row(half_widths_off=9.0, used=False)]
+    made = SimpleNamespace(
+        record=load_record("mf07-01"),
+        partition="receptor",
+        fit_sheet=pd.DataFrame(rows),
+        imputations=20,
+        acceptance_rate=1.0,
+    )
+    printing.reconstruction(made)
+    assert f"20 imputations; 100% of the draws reproduced {told}" in " ".join(capsys.readouterr().out.split())
+
+
+def fit_row(**changes):
+    return dict.fromkeys(FIT_SHEET_COLUMNS, "x") | {"time": 12.0, "reproduced": 0.5, "used": True} | changes
 
 
 def test_no_subgroup_no_credibility(capsys):

@@ -169,6 +169,8 @@ def test_parquet_of_points_has_the_same_names(located, tmp_path):
         ("time,survival\n0,1\n5,\n6,0.8\n", "control.csv: line 3, column survival: missing, but required"),
         ("time,survival\n0,1\n-5,0.9\n6,0.8\n", "control.csv: line 3, column time: -5: must not be negative"),
         ("time,survival\n0,1\n5,1.2\n6,0.8\n", "control.csv: line 3, column survival: 1.2: must lie between 0 and 1"),
+        ("0,1\n5,0.9\n6,1.9\n7,95\n8,0.7\n", "line 3, column survival: 1.9: must lie between 0 and 1"),
+        ("0,1\n365,0.9\n1300,0.8\n", "line 3, column time: 1300: must be at most 1200 months, a century"),
         ("time,survival\n0,100\n5,120\n6,80\n", "line 3, column survival: 120: must lie between 0 and 100"),
         (
             "x,y\n0,0\n5,0.2\n6,0.4\n",
@@ -206,8 +208,12 @@ def test_more_at_risk_than_alive_is_told_or_refused(located):
     assert "at risk at" not in " ".join(rebuild_curves(with_last(52), imputations=1).notes)
     told = "control has 55 of 100 at risk at 36, but its curve leaves no more than 50% alive"
     assert told in rebuild_curves(with_last(55), imputations=1).notes
-    with pytest.raises(InputError, match="at_risk of control: 61 of 100 at risk at 36"):
+    with pytest.raises(InputError, match=r"at_risk of control: 61 of 100 at risk at 36.*; check both, or set use"):
         rebuild_curves(with_last(61), imputations=1)
+    at_risk = [{"arm": "control", "times": [0, 36], "patients": [100, 52]}]
+    in_years = located(*[scaled(POINTS, 1 / 12)] * 2, at_risk=at_risk)
+    with pytest.raises(InputError, match="at_risk goes on to 36, its curve to 3: give both in months"):
+        rebuild_curves(in_years, imputations=0)
 
 
 def test_a_fit_tells_every_fault_of_the_files(located):
@@ -466,7 +472,10 @@ def test_one_arm_has_the_deaths_that_the_other_leaves(located):
 
 def test_what_is_missing_is_told(located):
     plain = rebuild_curves(located(FALLING, BETTER), imputations=1)
-    assert any("nobody is censored before the curve's end" in note for note in plain.notes)
+    told = "neither numbers at risk nor deaths of control: nobody is censored before the curve's end"
+    assert any(told in note for note in plain.notes)
+    other = rebuild_curves(located(FALLING, BETTER, endpoint="progression-free survival"), imputations=0)
+    assert not any("death" in note for note in other.notes)
     assert plain.patients.groupby("arm")["event"].sum()["control"] == pytest.approx(100 * (1 - 0.97**36), abs=1)
 
 
@@ -476,16 +485,45 @@ AT_RISK = [{"arm": arm, "times": [0, 18, 36], "patients": [100, 50, 20]} for arm
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"arms": with_deaths(0)}, "arms.control.events: 0: curve and numbers at risk allow 46 to 70 deaths"),
-        ({"arms": with_deaths(90)}, "90: curve and numbers at risk allow 46 to 70 deaths"),
-        ({"totals": {"events": 30}}, "totals.events: 30: curves and numbers at risk allow 66 to 110 deaths"),
-        ({"arms": with_deaths(60), "totals": {"events": 105}}, "totals.events less arms.control.events: 45: curve"),
+        ({"arms": with_deaths(0)}, "arms.control.events: 0: must be 46 to 70 by the curve and numbers at risk;"),
+        ({"arms": with_deaths(90)}, "90: must be 46 to 70 by the curve and numbers at risk;"),
+        ({"totals": {"events": 30}}, "totals.events: 30: must be 66 to 110 by the curves and numbers at risk;"),
+        ({"arms": with_deaths(60), "totals": {"events": 105}}, "totals.events less arms.control.events: 45: must be"),
     ],
 )
 def test_deaths_that_no_censoring_explains_are_refused(located, changes, message):
     """Survival falls to .578 at 18 and to .334 at 36: by 51 to 63 deaths of the control arm, give or take a tenth."""
     with pytest.raises(InputError, match=message):
         rebuild_curves(located(FALLING, BETTER, at_risk=AT_RISK, **changes), imputations=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"totals": {"events": 190}}, r"totals.events: 190: must be 1 to 1\d\d by the curves; check"),
+        ({"arms": with_deaths(1)}, r"arms.control.events: 1: with that the curve of control \(control.csv\) would"),
+        ({"totals": {"events": 4}}, "totals.events: 4: with that the curve of control"),
+    ],
+)
+def test_deaths_with_which_the_curve_would_be_another_are_refused(located, changes, message):
+    """Without numbers at risk all might be censored at once, but not so that the curve falls like that."""
+    with pytest.raises(InputError, match=message):
+        rebuild_curves(located(FALLING, BETTER, **changes), imputations=0)
+
+
+def scaled(text, by):
+    header, *rows = text.splitlines()
+    return "\n".join([header, *(f"{float(at) * by},{level}" for at, level in (row.split(",") for row in rows))])
+
+
+def test_curves_in_different_units_are_refused(located):
+    message = r"control\.csv: column time: ends at 3, that of treatment .* at 36; give both in months"
+    with pytest.raises(InputError, match=message):
+        rebuild_curves(located(scaled(FALLING, 1 / 12), BETTER), imputations=0)
+    told = rebuild_curves(located(FALLING, scaled(BETTER, 4)), imputations=0).notes
+    assert "the curve of control ends at 36, that of treatment (treatment.csv) at 144: what comes" in " ".join(told)
+    told = rebuild_curves(located(FALLING, scaled(BETTER, 2)), imputations=0).notes
+    assert "what comes later" not in " ".join(told)
 
 
 def test_an_arm_without_deaths_is_refused(located):

@@ -12,6 +12,7 @@ from lifelines.utils import restricted_mean_survival_time
 from secondlook.data import InputError, load_record
 from secondlook.data.cohort import cox_of_counts
 from secondlook.data.reading import parse_record
+from secondlook.data.sources import Curve
 from secondlook.data.table import regroup
 from secondlook.inference import Options, fit, load, reanalyse
 from secondlook.inference.fitting import fit_tasks, refitted
@@ -199,6 +200,19 @@ def test_which_baselines_are_stratified_is_told():
         "one baseline hazard for all levels in piecewise and subgroups by sex"
     )
     assert baseline_note(of_two_factors(), tasks) == ""
+
+
+def test_curves_beside_patients_are_told_to_be_unused():
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({name: rng.integers(0, 2, 200) for name in ("died", "arm", "sex", "stage")})
+    record = of_two_factors().holding(frame.assign(time=rng.uniform(1, 40, 200)))
+    told, silent = Notes(lambda _: None), Notes(lambda _: None)
+    tables_of(record, ("",), Options(), silent)
+    curves = tuple(Curve(arm=arm, file=f"{arm}.csv") for arm in ("control", "treatment"))
+    tables_of(record.model_copy(update={"curve": curves}), ("",), Options(), told)
+    assert [note for note in told if note not in silent] == [
+        "the record names patients: its digitised curves are not used"
+    ]
 
 
 def test_a_level_without_deaths_cannot_have_a_baseline_of_its_own():
