@@ -15,6 +15,7 @@ from rich.table import Table
 from ..data import Record
 from ..data.audit import VERDICTS
 from ..data.describe import Section, TrialSummary
+from ..data.imputed import POINT
 from ..data.labels import number_of
 from .terminal import console
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 GAP = 2  # between columns
 _BREAKS = re.compile(r"(\s+)|(?<=[^\W\d][-/])(?=[^\W\d])")  # between words, and within them after - and /
 EVERYBODY = "overall"
-POINT = "curve"  # the fit sheet's item for a digitised point
 NUMERIC = frozenset({"n", "p", "events", "control", "treatment", "both"})
 
 

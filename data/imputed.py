@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-import pandas as pd
-import xarray as xr
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
 
-from .cohort import Array
-from .record import Record
+    from .cohort import Array
+    from .record import Record
 
+POINT = "curve"  # the fit sheet's item for a digitised point
 FIT_SHEET_COLUMNS = (
     "trial",
     "partition",

@@ -18,7 +18,7 @@ from .panels import add_panels, grid_of
 from .selection import last_time
 from .strata import reported, short_label, strata_fit, stratum_draws
 from .style import ARM_STYLES, GREY, MM_PER_INCH, WIDE, is_wide, new_figure, time_ticks
-from .survival import POINTS, PRINTED_LABEL, SIDE_BY_SIDE, curve_quantiles, draw_landmark, printed_markers
+from .survival import PRINTED_LABEL, SIDE_BY_SIDE, TIMES, curve_quantiles, draw_landmark, printed_markers
 
 PANEL_MM = 46.0
 
@@ -61,7 +61,7 @@ def strata_survival(reanalysis: Reanalysis, partition: str, width_mm: float = WI
 
 
 def _draw_curves(axes: Axes, curves: SurvivalCurves, last: float) -> None:
-    times = np.linspace(0, last, POINTS)
+    times = np.linspace(0, last, TIMES)
     for number, arm in enumerate(ARMS):
         style = ARM_STYLES[arm]
         lower, middle, upper = curve_quantiles(curves, number, times)

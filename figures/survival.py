@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..data import ARMS
+from ..data.imputed import POINT
 from ..data.outcomes import Survival
 from ..data.table import edges, numbers_at_risk
 from ..inference import Reanalysis
@@ -21,10 +23,11 @@ from .selection import CURVES, Array, arm_title, curves_fit, flat, last_time
 from .style import ARM_STYLES, BLACK, GREY, MM_PER_INCH, WIDE, is_wide, new_figure, time_ticks
 
 BAND = (0.025, 0.5, 0.975)
-POINTS = 73
+TIMES = 73
 LABELS = {"nonproportional": "Hazard ratio free over time", "piecewise": "Proportional hazards"}
 PRINTED: dict[str, Any] = {"markersize": 4.5, "markerfacecolor": "white", "markeredgecolor": BLACK}
 PRINTED_LABEL = "Published, with its interval"
+DIGITISED: dict[str, Any] = {"marker": ".", "linestyle": "", "markersize": 3.0, "markeredgewidth": 0.0}
 SIDE_BY_SIDE = {tuple: HandlerTuple(ndivide=None, pad=0.6)}
 FIRST_ROW, ROW_HEIGHT = -33.0, 10.0  # points below the axis
 LEFT_OF_COUNTS = 14.0
@@ -32,7 +35,7 @@ DODGE = 0.006  # landmarks of the two arms stand this share of the time axis to 
 
 
 def survival(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
-    """Draw posterior survival of both arms with 95% bands and the paper's landmarks with their intervals.
+    """Draw posterior survival of both arms with 95% bands, digitised points, and landmarks with their intervals.
 
     Parameters
     ----------
@@ -56,6 +59,7 @@ def survival(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
     _draw_bands(axes, main, last)
     for curves in others:
         _draw_medians(axes, curves, last)
+    _draw_points(axes, digitised_points(reanalysis), last)
     _draw_landmarks(axes, reanalysis, last)
     _dress(axes, reanalysis, last)
     _legends(figure, axes, reanalysis, list(found))
@@ -69,7 +73,7 @@ def curve_quantiles(curves: SurvivalCurves, arm: int, times: Array) -> Array:
 
 
 def _draw_bands(axes: Axes, curves: Curves, last: float) -> None:
-    times = np.linspace(0, last, POINTS)
+    times = np.linspace(0, last, TIMES)
     for number, arm in enumerate(ARMS):
         style = ARM_STYLES[arm]
         lower, middle, upper = curve_quantiles(curves, number, times)
@@ -78,12 +82,32 @@ def _draw_bands(axes: Axes, curves: Curves, last: float) -> None:
 
 
 def _draw_medians(axes: Axes, curves: Curves, last: float) -> None:
-    times = np.linspace(0, last, POINTS)
+    times = np.linspace(0, last, TIMES)
     for number, arm in enumerate(ARMS):
         middle = curve_quantiles(curves, number, times)[1]
         axes.plot(
             times, middle, color=ARM_STYLES[arm].colour, linestyle=":", linewidth=0.9, gid=f"proportional-{arm}"
         )
+
+
+def digitised_points(reanalysis: Reanalysis) -> pd.DataFrame:
+    """Return the points of the arms' digitised curves as read: columns ``arm``, ``time`` and ``survival``.
+
+    Parameters
+    ----------
+    reanalysis
+        Its fit sheet holds them; no rows where nothing was digitised.
+    """
+    sheet = reanalysis.reconstruction
+    points = sheet[sheet["item"].eq(POINT) & sheet["partition"].eq("")]
+    return points[["arm", "time"]].assign(survival=points["printed"].astype(float))
+
+
+def _draw_points(axes: Axes, points: pd.DataFrame, last: float) -> None:
+    for arm in ARMS if len(points) else ():
+        own = points[points["arm"].eq(arm) & points["time"].le(last)]
+        colour = ARM_STYLES[arm].colour
+        axes.plot(own["time"], own["survival"], color=colour, **DIGITISED, zorder=3, gid=f"digitised-{arm}")
 
 
 def _draw_landmarks(axes: Axes, reanalysis: Reanalysis, last: float) -> None:
@@ -142,6 +166,9 @@ def _legends(figure: Figure, axes: Axes, reanalysis: Reanalysis, models: list[st
     if len(models) > 1:
         kinds.append(Line2D([], [], color=GREY, linestyle=":", linewidth=0.9))
         names.append(f"{LABELS[models[1]]}: median")
+    if not digitised_points(reanalysis).empty:
+        kinds.append(tuple(Line2D([], [], color=ARM_STYLES[arm].colour, **DIGITISED) for arm in reversed(ARMS)))
+        names.append("Digitised")
     if any(item.use and item.where.is_overall for item in reanalysis.record.survival):
         kinds.append(printed_markers())
         names.append(PRINTED_LABEL)

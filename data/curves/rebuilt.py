@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..cohort import cox_of_counts
 from ..errors import input_error
 from ..fields import ARMS, ArmId
-from ..imputed import FIT_SHEET_COLUMNS
+from ..imputed import FIT_SHEET_COLUMNS, POINT
 from ..patient_table import patient_table
 from ..publishing import QUANTILE, cox_fit, kaplan_meier, km_median
 from ..record import Record
@@ -167,7 +167,7 @@ class RebuiltCurves:
         half = math.sqrt(3) * fit.sigma  # a uniform of this half-width has the digitising error for its SD
         nearest = _nearest(time, event == 1, fit)
         for at, read, made, error in zip(curve.time, curve.survival, nearest, fit.error, strict=True):
-            yield _row("curve", curve.arm, at, f"{read:.4f}", read, made, half * error, curve.file)
+            yield _row(POINT, curve.arm, at, f"{read:.4f}", read, made, half * error, curve.file)
         known = fit.known
         printed = {time for item in self.record.at_risk if item.arm == curve.arm for time in item.times}
         for at, number in zip(known.risk_times[1:], known.at_risk[1:], strict=True):

@@ -8,6 +8,7 @@ from scipy.stats import norm
 
 from secondlook import figures
 from secondlook.data.evidence import pooled_trials
+from secondlook.data.imputed import FIT_SHEET_COLUMNS
 from secondlook.data.reading import load_record, parse_record
 from secondlook.data.table import survival_table
 from secondlook.inference import Options, Reanalysis
@@ -268,7 +269,7 @@ def made(fits=None, record=None, table=True) -> Reanalysis:
         comparison=comparison_of(estimates),
         diagnostics=diagnostics_of(fits),
         audit=pd.DataFrame(),
-        reconstruction=pd.DataFrame(),
+        reconstruction=pd.DataFrame(columns=list(FIT_SHEET_COLUMNS)),
         run={"resolved": {"priors": {name: str(prior) for name, prior in PRIORS.items()}}, "notes": []},
         imbalance=imbalance_terms() if len(adjusted) else imbalance_terms()[:0],
         **judged(fits, table),

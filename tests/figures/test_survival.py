@@ -1,4 +1,7 @@
+import dataclasses
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from secondlook import figures
@@ -93,6 +96,28 @@ def test_the_patients_of_an_arm_come_from_the_table_where_they_are_not_printed(r
 def test_proportional_curves_have_the_bands_where_they_are_alone(remade):
     figure = figures.draw(remade("piecewise"), "survival")
     assert figure.legends[0].get_texts()[0].get_text() == "Proportional hazards: median and 95% band"
+
+
+def test_digitised_points_are_drawn_up_to_the_end(reanalysis):
+    sheet = pd.DataFrame(
+        [
+            ("", "curve", "control", 0.0, "1.0000"),
+            ("", "curve", "control", 30.0, "0.6120"),
+            ("", "curve", "treatment", 12.0, "0.9010"),
+            ("", "curve", "treatment", 60.0, "0.5010"),
+            ("", "at_risk", "control", 12.0, "100"),
+            ("er", "curve", "control", 12.0, "0.7"),
+        ],
+        columns=["partition", "item", "arm", "time", "printed"],
+    )
+    digitised = dataclasses.replace(reanalysis, reconstruction=sheet)
+    figure = figures.draw(digitised, "survival")
+    points = [by_gid(figure.axes[0].lines, f"digitised-{arm}") for arm in ("control", "treatment")]
+    assert [one.get_xydata().tolist() for one in points] == [[[0, 1], [30, 0.612]], [[12, 0.901]]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][2:] == [
+        "Digitised",
+        "Published, with its interval",
+    ]
 
 
 def test_without_survival_table_there_are_no_curves(remade):
