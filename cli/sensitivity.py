@@ -70,9 +70,8 @@ def _ranges(rows: pd.DataFrame) -> str:
         chosen = rows[rows["varied"].eq(varied)]
         if len(chosen):
             ratios, probabilities = chosen["median"], chosen["prob_benefit"]
-            parts.append(
-                f"{name} {ratios.min():.2f} to {ratios.max():.2f} (P(benefit) at least {_least(probabilities.min())})"
-            )
+            ends = dict.fromkeys(f"{ratio:.2f}" for ratio in (ratios.min(), ratios.max()))
+            parts.append(f"{name} {' to '.join(ends)} (P(benefit) at least {_least(probabilities.min())})")
     return f"Hazard ratio by {'; '.join(parts)}."
 
 

@@ -366,15 +366,15 @@ def _printed_overall(record: Record) -> str:
 
 def _gate(diagnostics: pd.DataFrame, posteriors: int) -> None:
     heading("Diagnostics")
-    rhat, divergences = diagnostics["rhat"].max(), int(diagnostics["divergences"].max())
     failed = diagnostics[~diagnostics["passed"].astype(bool)]
-    worst = f"worst R-hat {rhat:.3f}, most divergences {divergences}"
     fits = ["model", "shrinkage", "partition", "prior"]
     if failed.empty:
+        rhat, divergences = diagnostics["rhat"].max(), int(diagnostics["divergences"].max())
+        worst = f"worst R-hat {rhat:.3f}, most divergences {divergences}"
         paragraph(f"Passed: {'all ' * (posteriors > 1)}{number_of(posteriors, 'posterior')} ({worst}).")
         return
-    paragraph(f"FAILED ({worst}). Do not rely on:")
     groups = failed.groupby(fits, sort=False)
+    paragraph(f"FAILED: {number_of(groups.ngroups, 'posterior')} of {posteriors}. Do not rely on:")
     cells = [(*map(str, names), _some(rows["quantity"]), *_worst(rows)) for names, rows in groups]
     columns = ("Model", "Shrinkage", "Partition", "Prior", "Quantities", "R-hat", "ESS", "Divergences")
     table(columns, cells, right=columns[5:])

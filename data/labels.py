@@ -21,7 +21,7 @@ def within_partition(label: str, partition: str) -> str:
     label
         Such as ``Age: 55 or older``.
     partition
-        Label of the partition, such as ``Age``.
+        Label of the partition, such as ``Age``. A level of one letter is a code: it stays as it is.
     """
     short = label.removeprefix(f"{partition}: ")
-    return short if short == label else short[:1].upper() + short[1:]
+    return short if short == label or len(short) == 1 else short[:1].upper() + short[1:]

@@ -23,7 +23,7 @@ from .errors import InputError, Problem, input_error, listed, meant, shortened
 from .labels import number_of
 from .sources import LIFELINES
 
-SEPARATORS = (",", ";", "\t")
+SEPARATORS = (",", ";", "\t", "|")
 ENCODINGS = {  # by byte order mark; that of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",

@@ -164,7 +164,7 @@ class _Reading:
     def numbers(self, column: str) -> Array:
         """Return a column as numbers, not finite where it holds none."""
         values = self.frame[column]
-        if values.dtype.kind in "mM":  # times of a calendar or a clock are no numbers
+        if values.dtype.kind in "mMc":  # times of a calendar or a clock are no numbers, nor are complex ones
             return np.full(len(values), np.nan)
         if self.rows.decimal_comma:
             values = values.astype(str).str.replace(",", ".", regex=False)

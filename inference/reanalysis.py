@@ -445,8 +445,8 @@ def _with_sensitivity(
 
 
 def _note_on(result: Result, notes: Notes) -> None:
-    if not result.passed:
-        notes.add(f"{result.fit.name} fails the diagnostics gate: see diagnostics.csv")
     if result.rerun.any():
         again = number_of(int(result.rerun.sum()), "imputation")
         notes.add(f"{result.fit.name}: sampled again, more strictly: {again}")
+    if not result.passed:
+        notes.add(f"{result.fit.name} fails the diagnostics gate: see diagnostics.csv")

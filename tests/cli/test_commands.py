@@ -99,7 +99,7 @@ def test_failed_diagnostics_exit_with_3_and_leave_everything(run, library):
     library(passed=False)
     done = run("reanalyse", "--out", "here")
     assert done.code == 3
-    assert "FAILED" in done.out and "hazard ratio" in done.out
+    assert "FAILED: 1 posterior of 1. Do not rely on:" in done.out and "hazard ratio" in done.out
     assert "Wanted: R-hat up to 1.01" in done.out
     assert Path("here/estimates.csv").exists() and Path("here/figures/forest.png").exists()
 

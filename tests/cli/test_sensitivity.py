@@ -58,7 +58,7 @@ def test_tipping_points_are_said_with_the_closed_form(said):
 def test_ranges_are_those_of_the_table(said):
     text = said()
     assert "named priors 0.66 to 0.77 (P(benefit) at least 0.972)" in text
-    assert "published numbers left out 0.65 to 0.65 (P(benefit) at least 0.998)" in text
+    assert "published numbers left out 0.65 (P(benefit) at least 0.998)" in text
     assert "other intervals" not in text and "9.0" not in text
 
 

@@ -354,6 +354,7 @@ def test_one_bad_line_of_a_million_is_named(folder):
     [
         (lambda text: text.replace(",", ";").replace(".", ","), "utf-8"),
         (lambda text: text.replace(",", "\t"), "utf-8-sig"),
+        (lambda text: text.replace(",", "|"), "utf-8"),
         (lambda text: text, "utf-16"),
         (lambda text: text, "utf-32"),
         (lambda text: "\ufeff" + text, "utf-32-be"),
@@ -387,6 +388,8 @@ def test_codes_match_as_written_before_what_they_mean():
 def test_dates_and_durations_are_no_times():
     with pytest.raises(InputError, match="row 1, column weeks: 2020-01-31 00:00:00: must be a number of weeks"):
         check_patients(frame().assign(weeks=pd.to_datetime("2020-01-31")), record())
+    with pytest.raises(InputError, match=r"row 1, column weeks: \(?3\+1j\)?: must be a number of weeks"):
+        check_patients(frame().assign(weeks=3 + 1j), record())
 
 
 def test_factors_may_stand_in_other_columns():
