@@ -39,7 +39,7 @@ def plot(directory: Path, kind: str, /, *, width: float = WIDTH_MM) -> None:
         diagnostics; or all. The first five also come by partition of the patients: one of them alone is named with
         it, as in forest-age.
     width
-        Printed width in millimetres.
+        Printed width in millimetres; many subgroups need a whole page (180), or figures grow taller than one.
     """
     from .. import figures
     from ..data.errors import input_error
