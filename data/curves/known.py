@@ -82,7 +82,7 @@ def check_lengths(record: Record, curves: Curves) -> Iterator[str]:
     if ends[1] < LENGTHS * ends[0]:
         return
     told = f"ends at {ends[0]:g}, that of {longer.arm} ({longer.file}) at {ends[1]:g}"
-    if ends[1] > UNITS * ends[0]:
+    if ends[1] > UNITS * ends[0] and shorter.survival[-1] > NOBODY:  # else everybody of the arm has died
         raise input_error(shorter.file, "column time", None, f"{told}; give both in {record.time_unit}")
     yield f"the curve of {shorter.arm} {told}: what comes later rests on one arm; are both in {record.time_unit}?"
 

@@ -520,6 +520,9 @@ def test_curves_in_different_units_are_refused(located):
     message = r"control\.csv: column time: ends at 3, that of treatment .* at 36; give both in months"
     with pytest.raises(InputError, match=message):
         rebuild_curves(located(scaled(FALLING, 1 / 12), BETTER), imputations=0)
+    everybody = "time,survival\n0,1\n1,0.6\n2,0.2\n3,0\n"
+    told = rebuild_curves(located(everybody, BETTER), imputations=0).notes
+    assert "the curve of control ends at 3, that of treatment (treatment.csv) at 36" in " ".join(told)
     told = rebuild_curves(located(FALLING, scaled(BETTER, 4)), imputations=0).notes
     assert "the curve of control ends at 36, that of treatment (treatment.csv) at 144: what comes" in " ".join(told)
     told = rebuild_curves(located(FALLING, scaled(BETTER, 2)), imputations=0).notes
