@@ -266,7 +266,7 @@ def reconstruction(made: Imputed) -> None:
     columns = ("Item", "Subgroup", "Arm", "Time", read, "Rebuilt", "Half-widths off", "Used", "Source")
     rows = [
         (
-            str(row["item"]).replace("_", " "),
+            str(row["item"]).replace("_", " ").replace("death", made.record.event),
             "" if row["subgroup"] == EVERYBODY else str(row["subgroup"]),
             or_nothing(row["arm"]),
             or_nothing(row["time"]),

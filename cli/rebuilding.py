@@ -63,7 +63,9 @@ def reconstruct(
         _patients_file(patients_out, out, staged) as patients_file,
     ):
         check_same_record(staged, record, out)
-        progress(f"rebuilding survival of {record.id} from {SOURCES[bool(record.curve)]}")
+        progress(f"rebuilding survival of {record.id} from {SOURCES[record.source == 'curves']}")
+        if record.source == "patients":
+            progress(f"note: models use the patients themselves{' and no curves' if record.curve else ''}")
         made = rebuild_with_curves(record, partition or "", imputations=imputations, seed=seed)
         for one in made:
             for note in one.notes:

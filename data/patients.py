@@ -220,7 +220,10 @@ class _Reading:
 
     def _texts(self, column: str) -> tuple[NDArray[np.int64], list[str]]:
         """Return each row's place among the texts of the distinct values, -1 for none."""
-        codes, values = pd.factorize(self.frame[column])
+        try:
+            codes, values = pd.factorize(self.frame[column])
+        except TypeError:  # lists and the like
+            codes, values = pd.factorize(self.frame[column].astype(str))
         texts = [str(value).strip() for value in values]
         blank = np.array([text == "" for text in texts] + [False])
         return np.where(blank[codes], -1, codes), texts

@@ -40,6 +40,16 @@ class Patients(Table):
             raise ValueError(f"control and treatment are both {self.control!r}; each arm needs a code of its own")
         return self
 
+    @model_validator(mode="after")
+    def _columns_differ(self) -> Self:
+        roles: dict[str, str] = {}
+        for role in ("time", "event", "arm", "entry"):
+            column = getattr(self, role)
+            if column and column in roles:
+                raise ValueError(f"{roles[column]} and {role} are both column {column!r}; each has its own")
+            roles[column] = role
+        return self
+
     def column(self, factor: str) -> str:
         """Return the column of a factor."""
         return self.columns.get(factor, factor)

@@ -39,6 +39,7 @@ from .style import (
     ORANGE,
     RATIO_TICKS,
     WIDE,
+    fill,
     interval_text,
     is_wide,
     new_figure,
@@ -54,7 +55,10 @@ GAP_MM = 4.0
 NOTE_MM = 1.25  # of a character of the notes
 INDENT = "    "
 NOT_SHRUNKEN = "\N{DAGGER}"
-RAW_MM = 2.6  # more for rows with three marks
+RAW_MM = 2.6  # more for rows with three marks or two lines
+INDENT_MM = 4.0
+HINTED = 1.08  # of a text's width at screen resolution: what its width in print may be
+LINE_MM = 3.6  # of one more line of the axis label
 RAW_OFFSET = 0.26
 LARGEST, SMALLEST_SHARE = 6.0, 0.25  # marker's size, and the least share of its area
 ADJUSTED = "Adjusted for imbalance"
@@ -189,14 +193,21 @@ def draw_rows(reanalysis: Reanalysis, rows: Sequence[Row], width_mm: float, seri
     series
         What the marks are called, and the axis.
     """
-    height = ROW_MM + (RAW_MM if any(row.raw for row in rows) else 0.0)
-    figure = new_figure(width_mm, TOP_MM + height * len(rows) + BOTTOM_MM)
+    room = width_mm - LEAST_PLOT_MM - GAP_MM - INDENT_MM
+    rows = [replace(row, label=row.label if "\n" in row.label else fill(row.label, room)) for row in rows]
+    taller = RAW_MM if any(row.raw or (row.posterior and "\n" in row.label) for row in rows) else 0.0
+    label = _axis_label(reanalysis, width_mm)
+    bottom = BOTTOM_MM + LINE_MM * label.count("\n")
+    figure = new_figure(width_mm, TOP_MM + (ROW_MM + taller) * len(rows) + bottom)
     figure.set_layout_engine("none")
-    axes, columns = _place(figure, rows, series)
+    axes, columns = _place(figure, rows, series, bottom)
     ratio_axis(axes, "x", *axis_limits(rows, series.limits), series.ticks)
     most = max((information(row.posterior) for row in rows if row.posterior), default=0.0)
     for place, row in enumerate(rows):
         _draw_row(axes, place, row, most)
+    box, text = axes.get_position(), axes.set_xlabel(label, labelpad=14, ha="right", x=1)
+    needed = (text.get_window_extent().width / figure.dpi * MM_PER_INCH * HINTED + GAP_MM) / width_mm
+    text.set_x((max(needed, box.x1) - box.x0) / box.width)  # a long label goes on beyond the axes
     _dress(axes, reanalysis, rows, series)
     _write_labels(axes, rows, width_mm)
     _write_columns(axes, _columns(rows, series), columns)
@@ -222,18 +233,19 @@ def forest_rows(reanalysis: Reanalysis) -> list[Row]:
             rows.append(_unpooled(found[0], f"Standardised {standardised_over(reanalysis, partition)}"))
         rows += _adjusted_rows(reanalysis)
     for partition, found in fitted.items():
-        rows.append(_heading(reanalysis, partition))
+        rows.append(_heading(reanalysis, partition, 2))
         beside = [row for row in found[1:] if row.frequentist]
         rows += [_unpooled(row, row.label) for row in beside or found[1:]]
     parts = compared[compared["model"].eq("effects") & compared["partition"].ne("")]
     for name, group in parts[~parts["partition"].isin(list(fitted))].groupby("partition", sort=False):
-        rows.append(_heading(reanalysis, str(name)))
+        rows.append(_heading(reanalysis, str(name), 2))
         rows += [_row(item, str(item["label"]), source) for _, item in group.iterrows()]
     return rows
 
 
-def _heading(reanalysis: Reanalysis, partition: str) -> Row:
-    return Row(textwrap.fill(title_of(reanalysis, partition), LONGEST_LABEL))
+def _heading(reanalysis: Reanalysis, partition: str, most_lines: int | None = None) -> Row:
+    title = title_of(reanalysis, partition)
+    return Row(textwrap.fill(title, LONGEST_LABEL, max_lines=most_lines, placeholder=" ..."))
 
 
 def _unpooled(row: SubgroupRow, label: str) -> Row:
@@ -299,7 +311,9 @@ def _columns(rows: Sequence[Row], series: Series) -> list[tuple[str, ...]]:
     return [(head, *cells) for head, *cells in columns if {*cells} - {"", ABSENT}]
 
 
-def _place(figure: Figure, rows: Sequence[Row], series: Series) -> tuple[Axes, list[tuple[int, float]]]:
+def _place(
+    figure: Figure, rows: Sequence[Row], series: Series, bottom_mm: float
+) -> tuple[Axes, list[tuple[int, float]]]:
     """Add the axes between labels and columns; return them and each column's number and right edge in the figure."""
     width, height = (size * MM_PER_INCH for size in figure.get_size_inches())
     left = max(_width_mm(figure, _label(row), _weight(row)) for row in rows) + GAP_MM
@@ -314,7 +328,7 @@ def _place(figure: Figure, rows: Sequence[Row], series: Series) -> tuple[Axes, l
     for number in reversed(shown):
         edges.append((number, right / width))
         right -= wide[number] + GAP_MM
-    bottom = BOTTOM_MM / height
+    bottom = bottom_mm / height
     axes = figure.add_axes((left / width, bottom, (right - left) / width, 1 - bottom - TOP_MM / height))
     return axes, edges
 
@@ -375,14 +389,22 @@ def _dress(axes: Axes, reanalysis: Reanalysis, rows: Sequence[Row], series: Seri
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.axvline(1, color=BLACK, linewidth=0.8, zorder=0)
-    axes.set_xlabel(
-        f"Hazard ratio ({arms.treatment.label} / {arms.control.label}), log scale", labelpad=14, ha="right", x=1
-    )
-    favours = "favours " if is_wide(axes.figure.get_figwidth() * MM_PER_INCH) else ""  # type: ignore[union-attr]
-    _say(axes, f"\N{LEFTWARDS ARROW} {favours}{arms.treatment.label}", 0.93, "right")
-    _say(axes, f"{favours}{arms.control.label} \N{RIGHTWARDS ARROW}", 1.07, "left")
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    width_mm = figure.get_figwidth() * MM_PER_INCH
+    one = axes.transData.transform((1, 0))[0] / figure.dpi * MM_PER_INCH
+    favours = "favours " if is_wide(width_mm) else ""
+    fits = _width_mm(figure, f"{favours}{arms.control.label}", "normal") + GAP_MM < width_mm - one
+    treatment, control = (arms.treatment.label, arms.control.label) if fits else ("treatment", "control")
+    _say(axes, f"\N{LEFTWARDS ARROW} {favours}{treatment}", 0.93, "right")
+    _say(axes, f"{favours}{control} \N{RIGHTWARDS ARROW}", 1.07, "left")
     printed = any(row.frequentist and not np.isnan(row.frequentist[0]) for row in rows)
     _legend(axes, series, printed=printed, raw=any(row.raw for row in rows))
+
+
+def _axis_label(reanalysis: Reanalysis, width_mm: float) -> str:
+    arms = reanalysis.record.arms
+    return fill(f"Hazard ratio ({arms.treatment.label} / {arms.control.label}), log scale", width_mm - 2 * GAP_MM)
 
 
 def _say(axes: Axes, text: str, ratio: float, align: str) -> None:
@@ -409,7 +431,9 @@ def _legend(axes: Axes, series: Series, *, printed: bool, raw: bool) -> None:
 def _write_labels(axes: Axes, rows: Sequence[Row], width_mm: float) -> None:
     where = blended_transform_factory(axes.figure.transFigure, axes.transData)
     for place, row in enumerate(rows):
-        axes.text(1.5 / width_mm, place, _label(row), transform=where, va="center", fontweight=_weight(row))
+        above = place == 0 and row.label.count("\n") > 1  # a long heading of all goes up into the margin
+        height, align = (place + 0.35, "bottom") if above else (place, "center")
+        axes.text(1.5 / width_mm, height, _label(row), transform=where, va=align, fontweight=_weight(row))
 
 
 def _write_columns(axes: Axes, texts: Sequence[tuple[str, ...]], columns: Sequence[tuple[int, float]]) -> None:

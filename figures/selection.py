@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..data import ARMS
+from ..data.imputed import POINT
 from ..inference import Reanalysis
 from ..inference.fitting import Fit
 from ..inference.quantities import Curves, curves_of
@@ -60,7 +61,7 @@ def overall_ratios(reanalysis: Reanalysis) -> pd.DataFrame:
 
 
 def reach(reanalysis: Reanalysis) -> float | None:
-    """Return the latest time at which the paper prints something about both arms; ``None`` when it prints none."""
+    """Return the latest time at which the paper prints or draws something of both arms; ``None`` without any."""
     latest = [max((time for arm, time in _printed_times(reanalysis) if arm == name), default=0.0) for name in ARMS]
     return min(latest) or None
 
@@ -71,9 +72,24 @@ def _printed_times(reanalysis: Reanalysis) -> Iterator[tuple[str, float]]:
         yield landmark.arm, landmark.time
     for row in record.at_risk:
         yield row.arm, max((time for time, left in zip(row.times, row.patients, strict=True) if left), default=0.0)
+    points = digitised_points(reanalysis)
+    yield from zip(points["arm"], points["time"], strict=True)
     for item in record.follow_up:
         for arm in (item.arm,) if item.arm else ARMS:
             yield arm, item.survivors_range[1].value if item.survivors_range else 0.0
+
+
+def digitised_points(reanalysis: Reanalysis) -> pd.DataFrame:
+    """Return the points of the arms' digitised curves as read: columns ``arm``, ``time`` and ``survival``.
+
+    Parameters
+    ----------
+    reanalysis
+        Its fit sheet holds them; no rows where nothing was digitised.
+    """
+    sheet = reanalysis.reconstruction
+    points = sheet[sheet["item"].eq(POINT) & sheet["partition"].eq("")]
+    return points[["arm", "time"]].assign(survival=points["printed"].astype(float))
 
 
 def last_time(reanalysis: Reanalysis, edges: Array) -> float:

@@ -14,12 +14,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..data import ARMS
-from ..data.imputed import POINT
 from ..data.outcomes import Survival
 from ..data.table import edges, numbers_at_risk
 from ..inference import Reanalysis
 from ..inference.quantities import Curves, SurvivalCurves
-from .selection import CURVES, Array, arm_title, curves_fit, flat, last_time
+from .selection import CURVES, Array, arm_title, curves_fit, digitised_points, flat, last_time
 from .style import ARM_STYLES, BLACK, GREY, MM_PER_INCH, WIDE, is_wide, new_figure, time_ticks
 
 BAND = (0.025, 0.5, 0.975)
@@ -88,19 +87,6 @@ def _draw_medians(axes: Axes, curves: Curves, last: float) -> None:
         axes.plot(
             times, middle, color=ARM_STYLES[arm].colour, linestyle=":", linewidth=0.9, gid=f"proportional-{arm}"
         )
-
-
-def digitised_points(reanalysis: Reanalysis) -> pd.DataFrame:
-    """Return the points of the arms' digitised curves as read: columns ``arm``, ``time`` and ``survival``.
-
-    Parameters
-    ----------
-    reanalysis
-        Its fit sheet holds them; no rows where nothing was digitised.
-    """
-    sheet = reanalysis.reconstruction
-    points = sheet[sheet["item"].eq(POINT) & sheet["partition"].eq("")]
-    return points[["arm", "time"]].assign(survival=points["printed"].astype(float))
 
 
 def _draw_points(axes: Axes, points: pd.DataFrame, last: float) -> None:

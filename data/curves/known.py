@@ -17,6 +17,7 @@ from .reading import Curves, DigitisedCurve
 
 LATER = 0.02  # of the curve: a risk table that goes on this much longer is worth a note
 LENGTHS, UNITS = 3.0, 10.0  # one curve so much longer than the other is odd; is read in another unit
+LONG_AFTER = 2.0  # times the last number at risk: a curve that goes on so long after it is odd
 ODD, IMPOSSIBLE = 0.03, 0.1  # by how much more of the patients are at risk than the curve leaves alive
 NOBODY = 0.01  # of the patients: a curve that has fallen so low leaves nobody
 
@@ -41,6 +42,8 @@ def known_of(record: Record, curve: DigitisedCurve, notes: list[str]) -> tuple[A
     times, numbers = _risk_table(record, curve, notes)
     end, later = float(curve.time[-1]), float(times[-1])
     goes_on = later > end * (1 + LATER)
+    if times.size > 1:
+        notes += _too_short(record, curve, later)
     if goes_on:
         notes.append(
             f"at_risk of {curve.arm} goes on to {later:g}, its curve to {end:g} only: follow-up ends with the "
@@ -85,6 +88,16 @@ def check_lengths(record: Record, curves: Curves) -> Iterator[str]:
     if ends[1] > UNITS * ends[0] and shorter.survival[-1] > NOBODY:  # else everybody of the arm has died
         raise input_error(shorter.file, "column time", None, f"{told}; give both in {record.time_unit}")
     yield f"the curve of {shorter.arm} {told}: what comes later rests on one arm; are both in {record.time_unit}?"
+
+
+def _too_short(record: Record, curve: DigitisedCurve, last: float) -> Iterator[str]:
+    """Yield that a curve goes on long after its risk table; refuse one in another unit."""
+    end = float(curve.time[-1])
+    field, told = f"at_risk of {curve.arm}", f"ends at {last:g}, its curve at {end:g}"
+    if end > UNITS * last:
+        raise input_error(record.place, field, None, f"{told}; give both in {record.time_unit}")
+    if end > LONG_AFTER * last:
+        yield f"{field} {told}: are both in {record.time_unit}?"
 
 
 def _too_many(record: Record, arm: ArmId, known: ArmCurve, later: float) -> Iterator[str]:

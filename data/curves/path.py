@@ -9,7 +9,7 @@ follow-up ends as a power of the time that is left, and who is left at the end i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 CELLS = 240
 SMOOTHING = 0.08  # of follow-up: bandwidth of the hazard about which deaths scatter
+CURVE_ROUNDS = 3  # of deaths and numbers at risk, each from the other
 FEWEST = 1e-3  # patients at risk: keeps logarithms finite
 
 
@@ -197,6 +198,22 @@ def first_path(known: ArmCurve) -> Path:
     total = np.bincount(path.interval, deaths, known.room.size)
     within = deaths * np.minimum(1.0, known.room / np.maximum(total, 1e-12))[path.interval]
     return Path(known, bounds, within, Tail(0.0))
+
+
+def with_curve(path: Path, survival: Array) -> Path:
+    """Return a path with the deaths that make it fall as a curve does, given its own way of censoring.
+
+    Parameters
+    ----------
+    path
+        The path.
+    survival
+        The curve at each bound, shape ``(G + 1,)``.
+    """
+    falls = 1 - survival[1:] / np.maximum(survival[:-1], 1e-9)
+    for _ in range(CURVE_ROUNDS):
+        path = replace(path, deaths=falls * np.maximum(path.at_risk[:-1] - path.censored / 2, 0.0))
+    return path
 
 
 def _grid(known: ArmCurve) -> Array:

@@ -23,6 +23,9 @@ AXES = {"time": "x", "survival": "y"}  # what digitisers call them
 PERCENT = 1.5  # survival that reaches this at several points is in percent
 NEAR_ZERO = 0.02  # of the longest time: what may lie before 0 by digitising
 OUTSIDE = 0.03  # what may lie outside 0 to 1 by digitising
+STRAY, NEIGHBOURS = 0.1, 5  # off so many points beside it: not on the curve
+TIMES_APART = 0.03  # of the time axis: nearer points may have changed places
+ASTRAY = "far from the points beside it, on a curve that falls: check time and survival"
 SHOWN = 5  # rows named of each fault
 FEWEST_POINTS = 3
 
@@ -84,6 +87,9 @@ def _arms(record: Record) -> Iterator[Problem]:
         if number != 1:
             given = f"{number} of {arm}"
             yield Problem(record.place, "curve", given, "give one [[curve]] for each arm")
+    files = {curve.arm: curve.file for curve in record.curve}
+    if len(files) == len(ARMS) and len({*files.values()}) == 1:
+        yield Problem(record.place, "curve", files["control"], "stands there twice; each arm has a file of its own")
 
 
 def _read(record: Record, curve: Curve) -> DigitisedCurve:
@@ -97,7 +103,7 @@ def _read(record: Record, curve: Curve) -> DigitisedCurve:
     allowed = f"must lie between 0 and {unit:g}"
     problems = [
         *_refused(rows, "time", ~np.isfinite(time), f"must be a number of {record.time_unit}"),
-        *_refused(rows, "survival", ~np.isfinite(survival), f"must be a number; {allowed}"),
+        *_refused(rows, "survival", ~np.isfinite(survival), "must be a number"),
         *_refused(rows, "time", time < -NEAR_ZERO * end, "must not be negative"),
         *_refused(rows, "time", too_long, f"must be at most {longest:g} {record.time_unit}, a century"),
         *_refused(rows, "survival", (survival < -OUTSIDE * unit) | (survival > (1 + OUTSIDE) * unit), allowed),
@@ -118,6 +124,8 @@ def _read(record: Record, curve: Curve) -> DigitisedCurve:
     if found[1][-1] > found[1][0] + OUTSIDE:
         told = f"rises from {found[1][0]:.3g} to {found[1][-1]:.3g}: give survival, not the share of events"
         raise input_error(curve.file, f"column {rows.name_of('survival')}", None, told)
+    if problems := [*_refused(rows, "survival", _strays(time, survival / unit), ASTRAY)]:
+        raise InputError(problems)
     notes = [*_taken(rows)] + (["survival is in percent: divided by 100"] if percent else []) + found[2]
     return DigitisedCurve(curve.arm, *found[:2], curve.file, tuple(f"{name}: {note}" for note in notes))
 
@@ -155,6 +163,20 @@ def _in_order(time: Array, survival: Array) -> tuple[Array, Array, list[str]]:
     return time, survival, notes
 
 
+def _strays(time: Array, survival: Array) -> NDArray[np.bool_]:
+    """Return which points lie far above those before them, or far below those after: beyond errors in time, too."""
+    order = np.lexsort((-survival, time))
+    at, level = time[order], survival[order]
+    reach, stray = TIMES_APART * np.ptp(at), np.zeros(at.size, dtype=bool)
+    first, last = np.searchsorted(at, at - reach), np.searchsorted(at, at + reach, side="right")
+    for place, value in enumerate(level):
+        before, after = level[: first[place]][-NEIGHBOURS:], level[last[place] :][:NEIGHBOURS]
+        above = before.size >= FEWEST_POINTS and value > np.median(before) + STRAY
+        below = after.size >= FEWEST_POINTS and value < np.median(after) - STRAY
+        stray[order[place]] = above or below
+    return stray
+
+
 def _points(which: NDArray[np.bool_]) -> str:
     return number_of(int(which.sum()), "point")
 
@@ -167,6 +189,7 @@ def _ends(time: Array, survival: Array) -> tuple[Array, Array]:
 
 def _numbers(rows: PatientRows, column: str) -> Array:
     values = rows.frame[column].astype(str).str.strip()
+    values = values.str.removesuffix("%")
     if rows.decimal_comma:
         values = values.str.replace(",", ".", regex=False)
     return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .chain import Chain
-from .path import ArmCurve, Array, Counts, Path, Tail, first_path
+from .path import ArmCurve, Array, Counts, Path, Tail, first_path, with_curve
 
 FIRST_SIGMA = 0.006
 ROUNDS = 6
@@ -17,6 +17,8 @@ TAILS = {0.0: 0.2, 0.5: 0.2, 1.0: 0.4, 2.0: 0.2}  # powers and their prior proba
 STARTS = (0.0, 0.5)  # where there is no risk table at all
 PATIENTS_BEFORE, LEAST_SHARE = 10, 0.02  # what the interval before the last counts for
 TIMING_SD, MOST_SDS = 0.25, 3.0  # of the log of the timing of the censored
+OPEN_TIMING_SD = 0.5  # where there is no risk table at all
+SECANTS, LEAST_STEP = 4, 0.02  # towards it
 TAIL_TIMING = 2.5  # by how much more the last interval's may change
 LEAST_PROBABILITY = 0.02  # of a way of censoring that draws take
 DEATHS_SD = 0.01  # of the deaths that a chain expects, as a share; at least one death
@@ -107,17 +109,21 @@ def _shifted_to_deaths(chain: Chain, events: int, tail: bool) -> tuple[Chain, fl
 
     The same curve takes more deaths if the censored leave later, nearly in proportion to the log ``t`` of the timing:
     with ``t ~ N(0, s^2)`` and ``events ~ N(found + slope t, sd^2)`` it is most probable at
-    ``slope s^2 (events - found) / (slope^2 s^2 + sd^2)``.
+    ``slope s^2 (events - found) / (slope^2 s^2 + sd^2)``; secants follow where it is not in proportion.
     """
-    found = float(chain.deaths.sum())
-    probe = TIMING_SD if events > found else -TIMING_SD
-    other = _later(chain, chain, probe, tail)
-    slope = (float(other.deaths.sum()) - found) / probe
-    best = slope * (events - found) / (slope**2 + (deaths_sd(found) / TIMING_SD) ** 2)
-    timing = float(np.clip(best, -MOST_SDS * TIMING_SD, MOST_SDS * TIMING_SD))
-    timed = _later(chain, other, timing, tail)
-    found = float(timed.deaths.sum())
-    return timed, timed.log_likelihood - (((events - found) / deaths_sd(found)) ** 2 + (timing / TIMING_SD) ** 2) / 2
+    spread = TIMING_SD if chain.path.known.risk_times.size > 1 else OPEN_TIMING_SD
+    timed, timing, found = chain, 0.0, float(chain.deaths.sum())
+    following = TIMING_SD if events > found else -TIMING_SD
+    for _ in range(SECANTS):
+        step, before = following - timing, found
+        timed, timing = _later(chain, timed, following, tail), following
+        found = float(timed.deaths.sum())
+        slope = (found - before) / step
+        best = slope * (events - found + slope * timing) / (slope**2 + (deaths_sd(found) / spread) ** 2)
+        following = float(np.clip(best, -MOST_SDS * spread, MOST_SDS * spread))
+        if abs(following - timing) < LEAST_STEP:
+            break
+    return timed, timed.log_likelihood - (((events - found) / deaths_sd(found)) ** 2 + (timing / spread) ** 2) / 2
 
 
 def deaths_sd(found: float) -> float:
@@ -129,7 +135,8 @@ def _later(chain: Chain, near: Chain, timing: float, tail: bool) -> Chain:
     """Return a chain whose censored leave later, also after the last interval or not; settled from one near it."""
     shift = TAIL_TIMING * timing if tail else 0.0
     shifted = replace(chain.path.tail, power=chain.path.tail.power * float(np.exp(-shift)))
-    return _settled(Chain(replace(near.path, tail=shifted, timing=float(np.exp(timing))), near.sigma))
+    path = replace(near.path, tail=shifted, timing=float(np.exp(timing)))
+    return _settled(Chain(with_curve(path, near.path.survival), near.sigma))
 
 
 def _settled(chain: Chain, rounds: int = 2) -> Chain:

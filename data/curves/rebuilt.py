@@ -10,7 +10,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from ..cohort import cox_of_counts
 from ..errors import input_error
@@ -23,11 +22,11 @@ from ..subgroup import OVERALL
 from .deaths import Pair, printed_total, share_out
 from .known import check_lengths, known_of
 from .path import ArmCurve, Array
+from .plausible import check_plausible, nearest
 from .reading import Curves, DigitisedCurve, read_curves
 from .rebuilding import ArmFit, fit_arm
 
 COUNT_HALF_WIDTH = 0.5
-MISSED = 0.05  # of the patients: a rebuilt curve this far off on average is another one than what was digitised
 
 
 @dataclass(frozen=True)
@@ -165,8 +164,8 @@ class RebuiltCurves:
     def _round_trip(self, curve: DigitisedCurve, fit: ArmFit) -> Iterator[dict[str, object]]:
         time, event = self.of_arm(curve.arm)
         half = math.sqrt(3) * fit.sigma  # a uniform of this half-width has the digitising error for its SD
-        nearest = _nearest(time, event == 1, fit)
-        for at, read, made, error in zip(curve.time, curve.survival, nearest, fit.error, strict=True):
+        found = nearest(time, event == 1, fit)
+        for at, read, made, error in zip(curve.time, curve.survival, found, fit.error, strict=True):
             yield _row(POINT, curve.arm, at, f"{read:.4f}", read, made, half * error, curve.file)
         known = fit.known
         printed = {time for item in self.record.at_risk if item.arm == curve.arm for time in item.times}
@@ -261,15 +260,6 @@ def _row(
     }
 
 
-def _nearest(time: Array, event: NDArray[np.bool_], fit: ArmFit) -> Array:
-    """Return the values nearest to those read off that a rebuilt curve, steps included, takes about their times."""
-    known, reach = fit.known, fit.sigma * fit.known.end
-    low, high = (
-        np.array([kaplan_meier(time, event, when)[0] for when in known.time + shift]) for shift in (reach, -reach)
-    )
-    return np.clip(known.survival, low, high)
-
-
 def _without_the_last(table: xr.Dataset, end: float) -> xr.Dataset:
     """Return a table without the patient of the control arm who was added to make it reach the end."""
     lived = np.clip(end - table.start, 0.0, table.stop - table.start)
@@ -306,9 +296,7 @@ def rebuild_curves(record: Record, *, imputations: int = 20, seed: int = 1) -> R
     control, treatment = (_fitted(record, curve, known) for curve, (known, _) in zip(curves, arms, strict=True))
     goes_on = any(later for _, later in arms)
     ways = ((control, treatment),) if goes_on else share_out(record, (control, treatment), notes)
-    for curve, fit in zip(curves, ways[0], strict=True):
-        _check_met(record, curve, fit)
-        notes += _deviations(record, curve.arm, fit)
+    notes += check_plausible(record, ways[0])
     return RebuiltCurves(record, curves, ways, imputations, seed, tuple(notes))
 
 
@@ -317,28 +305,3 @@ def _fitted(record: Record, curve: DigitisedCurve, known: ArmCurve) -> ArmFit:
     if fit.patients()[1].any():
         return fit
     raise input_error(curve.file, "", None, f"the curve of {curve.arm} does not fall: no {record.event}s")
-
-
-def _check_met(record: Record, curve: DigitisedCurve, fit: ArmFit) -> None:
-    """Refuse what is known of an arm when patients rebuilt from it have another curve."""
-    time, event = fit.patients()
-    off = float(np.abs(_nearest(time, event, fit) - fit.known.survival).mean())
-    if off <= MISSED:
-        return
-    own, total = record.arm(curve.arm).events, printed_total(record)
-    field, value = ("at_risk", None) if fit.known.events is None else (f"arms.{curve.arm}.events", own)
-    if fit.known.events is not None and own is None:
-        field, value = "totals.events", total
-    told = f"with that the curve of {curve.arm} ({curve.file}) would be off by {off:.2f} on average"
-    raise input_error(record.place, field, value, f"{told}; check both, or leave these out")
-
-
-def _deviations(record: Record, arm: ArmId, fit: ArmFit) -> Iterator[str]:
-    """Yield where known deaths and curve contradict each other, and deaths that follow from the curve."""
-    told, own = float(fit.chains[0].deaths.sum()), record.arm(arm).events
-    if fit.known.events is None:
-        if fit.known.risk_times.size > 1:
-            _, died = fit.patients()
-            yield f"{record.event}s of {arm} are not printed: {died.sum()} follow from its curve and numbers at risk"
-    elif own is not None and abs(told - own) > max(3.0, 0.05 * own):
-        yield f"{arm} has {own} {record.event}s, but its curve and numbers at risk come to {told:.0f}"

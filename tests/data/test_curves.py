@@ -149,10 +149,27 @@ def test_columns_may_be_called_as_digitisers_call_them(located, header, taken):
 
 
 def test_parquet_of_points_has_the_same_names(located, tmp_path):
-    pd.DataFrame({"X": [0, 6, 12], "Y": [1, 0.9, 0.8]}).to_parquet(tmp_path / "one.parquet")
-    files = [{"arm": arm, "file": "one.parquet"} for arm in ("control", "treatment")]
+    files = [{"arm": arm, "file": f"{arm}.parquet"} for arm in ("control", "treatment")]
+    for curve in files:
+        pd.DataFrame({"X": [0, 6, 12], "Y": [1, 0.9, 0.8]}).to_parquet(tmp_path / curve["file"])
     control, _ = read_curves(located(curve=files))
-    assert control.notes == ("curve of control (one.parquet): columns X, Y taken as time and survival",)
+    assert control.notes == ("curve of control (control.parquet): columns X, Y taken as time and survival",)
+
+
+def test_percent_signs_are_read(located):
+    control, _ = read_curves(located("time,survival\n0,100%\n6,90 %\n12,80.5%\n"))
+    np.testing.assert_allclose(control.survival, [1.0, 0.9, 0.805])
+
+
+@pytest.mark.parametrize(("line", "stray"), [(12, "22,0.9"), (12, "22,0.2"), (12, "300,0.56"), (3, "4,0.3")])
+def test_a_point_that_is_not_on_the_curve_is_named(located, line, stray):
+    rows = FALLING.splitlines()
+    assert read_curves(located(FALLING))
+    rows[line - 1] = stray
+    with pytest.raises(InputError) as caught:
+        read_curves(located("\n".join(rows)))
+    (problem,) = caught.value.problems
+    assert str(problem).startswith(f"control.csv: line {line}, column survival: {stray.split(',')[1]}: far from the")
 
 
 @pytest.mark.parametrize(
@@ -160,8 +177,8 @@ def test_parquet_of_points_has_the_same_names(located, tmp_path):
     [
         ("X,Y,X,Y\n0,1,0,1\n", "control.csv: column X: stands there twice"),
         ("Time,TIME,survival\n0,1,1\n", "control.csv: column time: missing; there are Time, TIME, survival"),
-        ("x,y\n0,1\n5,0.9\n6,b\n", "control.csv: line 4, column y: b: must be a number; must lie between 0 and 1"),
-        ("0,1\n5,x\n6,0.8\n", "control.csv: line 2, column survival: x: must be a number; must lie between 0 and 1"),
+        ("x,y\n0,1\n5,0.9\n6,b\n", "control.csv: line 4, column y: b: must be a number"),
+        ("0,1\n5,x\n6,0.8\n", "control.csv: line 2, column survival: x: must be a number"),
         ("0,1\n5,0.9,3\n6,0.8\n", "control.csv: line 2: has 3 fields, but the header names 2 columns"),
         ("0,1,2\n5,0.9,3\n6,0.8,2\n", "control.csv: column time: missing; there are 0, 1, 2"),
         ("time,alive\n0,1\n", "control.csv: column survival: missing; there are time, alive"),
@@ -198,6 +215,8 @@ def test_both_files_and_arms_are_told_at_once(located):
         read_curves(located(curve=one))
     with pytest.raises(InputError, match=r"treatment\.csv: cannot be read"):
         read_curves(located(curve=[*one, {"arm": "treatment", "file": "none/treatment.csv"}]))
+    with pytest.raises(InputError, match=r"curve: control\.csv: stands there twice; each arm has a file of its own"):
+        read_curves(located(curve=[*one, {"arm": "treatment", "file": "control.csv"}]))
 
 
 def test_more_at_risk_than_alive_is_told_or_refused(located):
@@ -214,6 +233,12 @@ def test_more_at_risk_than_alive_is_told_or_refused(located):
     in_years = located(*[scaled(POINTS, 1 / 12)] * 2, at_risk=at_risk)
     with pytest.raises(InputError, match="at_risk goes on to 36, its curve to 3: give both in months"):
         rebuild_curves(in_years, imputations=0)
+    at_risk = [{"arm": "control", "times": [0, 1, 3], "patients": [100, 80, 52]}]
+    with pytest.raises(InputError, match="at_risk of control: ends at 3, its curve at 36; give both in months"):
+        rebuild_curves(located(at_risk=at_risk), imputations=0)
+    at_risk = [{"arm": "control", "times": [0, 12], "patients": [100, 80]}]
+    told = rebuild_curves(located(at_risk=at_risk), imputations=0).notes
+    assert "at_risk of control ends at 12, its curve at 36: are both in months?" in told
 
 
 def test_a_fit_tells_every_fault_of_the_files(located):
@@ -501,14 +526,57 @@ def test_deaths_that_no_censoring_explains_are_refused(located, changes, message
     ("changes", "message"),
     [
         ({"totals": {"events": 190}}, r"totals.events: 190: must be 1 to 1\d\d by the curves; check"),
-        ({"arms": with_deaths(1)}, r"arms.control.events: 1: with that the curve of control \(control.csv\) would"),
-        ({"totals": {"events": 4}}, "totals.events: 4: with that the curve of control"),
+        (
+            {"arms": with_deaths(1)},
+            r"arms.control.events: 1: with that half of the patients of control would be",
+        ),
+        ({"totals": {"events": 4}}, "totals.events: 4: with that"),
     ],
 )
-def test_deaths_with_which_the_curve_would_be_another_are_refused(located, changes, message):
-    """Without numbers at risk all might be censored at once, but not so that the curve falls like that."""
+def test_deaths_with_which_nobody_would_be_followed_are_refused(located, changes, message):
+    """Without numbers at risk all might be censored at once, but no trial is like that."""
     with pytest.raises(InputError, match=message):
         rebuild_curves(located(FALLING, BETTER, **changes), imputations=0)
+
+
+def test_arms_that_are_followed_unlike_each_other_are_told(located):
+    events = {"control": 25, "treatment": 40}  # nobody is censored before the end if they are 67 and 42
+    arms = {arm: {"label": arm, "patients": 100, "events": number} for arm, number in events.items()}
+    told = " ".join(rebuild_curves(located(FALLING, BETTER, arms=arms), imputations=0).notes)
+    assert "half of the patients are censored by " in told and "as deaths of the arms imply: check them" in told
+    arms["control"]["events"] = 62
+    assert "are censored by" not in " ".join(rebuild_curves(located(FALLING, BETTER, arms=arms), imputations=0).notes)
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ("0.49", ""),
+        ("0.70", "the curves come to a hazard ratio of 0.49, but 0.70 is printed: another endpoint, an adjusted"),
+        ("2.02", "the curves come to a hazard ratio of 0.49, but 2.02 is printed: are the arms exchanged?"),
+    ],
+)
+def test_a_printed_hazard_ratio_that_the_curves_contradict_is_told(located, printed, told):
+    """Monthly survival of .97 and .985: a hazard ratio of log .985 / log .97 = .496."""
+    ratio = [{"estimate": printed, "ci": [f"{float(printed) * by:.2f}" for by in (0.7, 1.4)]}]
+    notes = " ".join(rebuild_curves(located(FALLING, BETTER, hazard_ratio=ratio), imputations=0).notes)
+    assert told in notes and bool(told) == ("is printed" in notes)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_known_deaths_under_early_censoring_leave_the_curve_where_it_is(study, seed):
+    """Half of the patients are censored in 5 months, half died in 18: hardly anybody is seen at the end."""
+    rng = np.random.default_rng(seed)
+    death, censored = rng.exponential(26, 300), rng.exponential(7, 300)
+    time, event = np.minimum(death, censored), death <= censored
+    at, survival = study.digitised(time, event, time.max(), rng)
+    known = ArmCurve(at, survival, np.array([0.0]), np.array([300]), int(event.sum()), float(at[-1]))
+    fit = fit_arm(known)
+    made = [kaplan_meier(*fit.patients(), when)[0] for when in at]
+    assert np.median(np.abs(np.array(made) - survival)) < 0.03
+    assert fit.chains[0].deaths.sum() == pytest.approx(event.sum(), abs=2)
+    half_censored = km_median(time, ~event)
+    assert km_median(fit.patients()[0], ~fit.patients()[1]) == pytest.approx(half_censored, rel=0.25)
 
 
 def scaled(text, by):

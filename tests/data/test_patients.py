@@ -385,6 +385,18 @@ def test_codes_match_as_written_before_what_they_mean():
         check_patients(rows.assign(arm=[2, 0, 1, 0]), own)
 
 
+def test_lists_are_no_levels():
+    rows = frame()
+    rows["sex"] = pd.Series([["f"], *rows["sex"][1:]], index=rows.index)
+    with pytest.raises(InputError, match=r"row 1, column sex: \['f'\]: must be"):
+        check_patients(rows, record())
+
+
+def test_a_column_has_one_meaning():
+    with pytest.raises(InputError, match="time and event are both column 'weeks'; each has its own"):
+        record(event="weeks")
+
+
 def test_dates_and_durations_are_no_times():
     with pytest.raises(InputError, match="row 1, column weeks: 2020-01-31 00:00:00: must be a number of weeks"):
         check_patients(frame().assign(weeks=pd.to_datetime("2020-01-31")), record())

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from secondlook import figures
+from secondlook.figures import forest, style
 from secondlook.figures.style import interval_text, probability_text
 
 
@@ -91,6 +94,24 @@ def test_no_text_overlaps_another_or_leaves_the_figure(figure):
     inside = figure.bbox.padded(0.5)
     assert all(inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1) for box in boxes)
     assert not [(one, two) for place, one in enumerate(boxes) for two in boxes[:place] if one.overlaps(two)]
+
+
+@pytest.mark.parametrize("width", [88, 180])
+def test_long_names_stay_within_the_figure(remade, width):
+    arms = {"treatment": "Chemotherapy plus antibody", "control": "Chemotherapy alone"}
+    arms = {arm: {"label": label, "patients": 137} for arm, label in arms.items()}
+    renamed = remade("piecewise", "effects", arms=arms)
+    label = "Region of enrolment: the rest of the world"
+    rows = [replace(row, label=label, indent=True) for row in forest.forest_rows(renamed)]
+    with style.styled():
+        figure = forest.draw_rows(renamed, rows, width)
+        figure.canvas.draw()
+        box = figure.axes[0].xaxis.label.get_window_extent()
+        assert figure.bbox.contains(box.x0, box.y0) and figure.bbox.contains(box.x1, box.y1)
+        boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
+    inside = figure.bbox.padded(0.5)
+    assert all(inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1) for box in boxes)
+    assert figure.axes[0].get_position().width * width > 34
 
 
 def test_a_narrow_figure_drops_columns_before_its_plot_gets_too_narrow(reanalysis):

@@ -1,0 +1,130 @@
+"""Whether patients rebuilt from curves are plausible: held against the points, the arms' follow-up and the paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import input_error
+from ..fields import ARMS, ArmId
+from ..publishing import cox_fit, kaplan_meier, km_median
+from ..record import Record
+from .deaths import Pair, printed_total
+from .path import Array
+from .rebuilding import ArmFit
+
+MISSED, STEPS = 0.05, 2.0  # off the points on average, beyond so many deaths' steps: it is another curve
+HARDLY, EARLY = 0.05, 0.15  # of follow-up: half of the patients censored so early is refused, is told
+UNLIKE = 1.5  # times as long until half of the patients are censored in one arm as in the other is told
+CONTRADICTED = 0.5  # of its standard error: a printed log hazard ratio so far off is told
+
+
+def nearest(time: Array, event: NDArray[np.bool_], fit: ArmFit) -> Array:
+    """Return the values nearest to those read off that a rebuilt curve, steps included, takes about their times.
+
+    Parameters
+    ----------
+    time, event
+        One entry per rebuilt patient.
+    fit
+        What they were rebuilt from.
+    """
+    known, reach = fit.known, fit.sigma * fit.known.end
+    low, high = (
+        np.array([kaplan_meier(time, event, when)[0] for when in known.time + shift]) for shift in (reach, -reach)
+    )
+    return np.clip(known.survival, low, high)
+
+
+def check_plausible(record: Record, fits: Pair) -> Iterator[str]:
+    """Yield what is odd about rebuilt arms; refuse deaths and numbers at risk that no curve like theirs has.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    fits
+        Its arms, control and treatment.
+
+    Raises
+    ------
+    InputError
+        Names the deaths or numbers at risk that do not go with a curve.
+    """
+    ends = [_followed(record, arm, fit) for arm, fit in zip(ARMS, fits, strict=True)]
+    for arm, fit, end in zip(ARMS, fits, ends, strict=True):
+        _check_met(record, arm, fit)
+        yield from _deviations(record, arm, fit)
+        if _is_open(fit) and end < EARLY * fit.known.end:
+            told = f"half of the patients of {arm} are censored by {end:.3g} of {fit.known.end:.3g}"
+            yield f"{told} {record.time_unit}, as {_field(record, arm)[0]} implies: check it"
+    known = all(fit.known.events is not None or fit.known.risk_times.size > 1 for fit in fits)
+    if known and any(map(_is_open, fits)) and printed_total(record) is None and max(ends) > UNLIKE * min(ends):
+        when = " but ".join(f"by {end:.3g} {record.time_unit} in {arm}" for arm, end in zip(ARMS, ends, strict=True))
+        yield f"half of the patients are censored {when}, as {record.event}s of the arms imply: check them"
+    yield from _contradiction(record, fits)
+
+
+def _is_open(fit: ArmFit) -> bool:
+    """Return whether only its deaths tell when patients of an arm were censored."""
+    return fit.known.events is not None and fit.known.risk_times.size == 1
+
+
+def _field(record: Record, arm: ArmId) -> tuple[str, int | None]:
+    """Return where the deaths that an arm was fitted to stand, and how many they are."""
+    own = record.arm(arm).events
+    return ("totals.events", printed_total(record)) if own is None else (f"arms.{arm}.events", own)
+
+
+def _followed(record: Record, arm: ArmId, fit: ArmFit) -> float:
+    """Return when half of an arm's patients would have been censored, by reverse Kaplan-Meier."""
+    time, event = fit.patients()
+    end = km_median(time, ~event) or fit.known.end
+    if _is_open(fit) and end < HARDLY * fit.known.end:
+        told = f"with that half of the patients of {arm} would be censored by {end:.2g} of {fit.known.end:.3g}"
+        raise input_error(record.place, *_field(record, arm), f"{told} {record.time_unit}; check it, or leave it out")
+    return end
+
+
+def _check_met(record: Record, arm: ArmId, fit: ArmFit) -> None:
+    """Refuse what is known of an arm when patients rebuilt from it have another curve."""
+    known, path = fit.known, fit.chains[0].path
+    step = np.interp(known.time, (path.bounds[:-1] + path.bounds[1:]) / 2, path.weight)
+    off = np.abs(nearest(*fit.patients(), fit) - known.survival)
+    if np.maximum(off - STEPS * step, 0.0).mean() <= MISSED:
+        return
+    field, value = (f"at_risk of {arm}", None) if known.events is None else _field(record, arm)
+    told = f"with that the curve of {arm} would be off by {off.mean():.2f} on average"
+    raise input_error(record.place, field, value, f"{told}; check both, or leave these out")
+
+
+def _deviations(record: Record, arm: ArmId, fit: ArmFit) -> Iterator[str]:
+    """Yield where known deaths and curve contradict each other, and deaths that follow from the curve."""
+    told, own = float(fit.chains[0].deaths.sum()), record.arm(arm).events
+    if fit.known.events is None:
+        if fit.known.risk_times.size > 1:
+            _, died = fit.patients()
+            yield f"{record.event}s of {arm} are not printed: {died.sum()} follow from its curve and numbers at risk"
+    elif own is not None and abs(told - own) > max(3.0, 0.05 * own):
+        table = " and numbers at risk come" if fit.known.risk_times.size > 1 else " comes"
+        yield f"{arm} has {own} {record.event}s, but its curve{table} to {told:.0f}"
+
+
+def _contradiction(record: Record, fits: Pair) -> Iterator[str]:
+    """Yield that the paper's own hazard ratio is another than that of its curves."""
+    printed = record.overall_hazard_ratio
+    if printed is None:
+        return
+    arms = [fit.patients() for fit in fits]
+    time, event = (np.concatenate(parts) for parts in zip(*arms, strict=True))
+    treated = np.repeat([False, True], [one.size for one, _ in arms])
+    found, error = cox_fit(np.maximum(time, 1e-9), event, treated)
+    value = printed.treatment_over_control
+    off = abs(found - math.log(value))
+    if off > CONTRADICTED * error:
+        exchanged = abs(found + math.log(value)) < off / 2
+        asked = "are the arms exchanged?" if exchanged else "another endpoint, an adjusted ratio, or a fault?"
+        yield f"the curves come to a hazard ratio of {math.exp(found):.2f}, but {value:.2f} is printed: {asked}"
