@@ -239,6 +239,13 @@ def test_reconstructing_strata_of_curves_tells_both(run, template):
     assert set(sheet.query("partition == 'er' and item == 'deaths'")["source"]) == {"curve"}
 
 
+def test_rebuilding_numbers_beside_patients_is_told(run, template):
+    source = '[patients]\nfile = "own.csv"\ntime = "t"\nunit = "months"\nevent = "e"\narm = "a"\n'
+    path = template(more=f'{source}control = "0"\ntreatment = "1"\n')
+    done = run("reconstruct", path, "--out", "here", "--imputations", "1")
+    assert done.code == 0 and "note: models use the patients themselves" in done.problems
+
+
 def test_patients_may_be_written_among_the_results(run):
     done = run("reconstruct", "--out", "here", "--imputations", "1", "--quiet", "--patients-out", "here/rows/all.csv")
     assert done.code == 0

@@ -129,6 +129,19 @@ def test_numbers_that_contradict_others_are_not_said_to_be_reproduced(capsys, of
     assert f"20 imputations; 100% of the draws reproduced {told}" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize(("endpoint", "told"), [("overall survival", "deaths"), ("disease-free survival", "events")])
+def test_events_of_other_endpoints_are_no_deaths(capsys, endpoint, told):
+    made = SimpleNamespace(
+        record=load_record("mf07-01").model_copy(update={"endpoint": endpoint}),
+        partition="",
+        fit_sheet=pd.DataFrame([fit_row(item="deaths", half_widths_off=0.1)]),
+        imputations=20,
+        acceptance_rate=1.0,
+    )
+    printing.reconstruction(made)
+    assert told in capsys.readouterr().out.split()
+
+
 def fit_row(**changes):
     return dict.fromkeys(FIT_SHEET_COLUMNS, "x") | {"time": 12.0, "reproduced": 0.5, "used": True} | changes
 
