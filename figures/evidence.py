@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from ..inference import Reanalysis
 from ..inference.synthesis import BAYES, MOMENTS
-from .forest import NOTHING, Row, Series, draw_rows
+from .forest import Series, draw_rows
+from .forest_rows import NOTHING, Row
 from .strata import Triple
 from .style import WIDE
 

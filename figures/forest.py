@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -16,20 +15,14 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
 from ..inference import Reanalysis
-from ..inference.comparison import LEVEL
+from .forest_rows import Row, forest_rows, partition_rows
 from .selection import primary_prior
 from .strata import (
-    LONGEST_LABEL,
-    STANDARDISED,
-    SubgroupRow,
     Triple,
     frequentist,
     information,
     partitions_of,
-    standardised_over,
     strata_fit,
-    subgroup_rows,
-    title_of,
 )
 from .style import (
     BLACK,
@@ -47,7 +40,6 @@ from .style import (
     ratio_axis,
 )
 
-KEY = ["model", "shrinkage", "prior", "partition", "subgroup"]
 LIMITS = (0.2, 5.0)  # of the axis; wider only where an estimate, not just its interval, lies beyond
 ROW_MM, TOP_MM, BOTTOM_MM = 6.2, 10.0, 19.0
 LEAST_PLOT_MM = 35.0
@@ -61,42 +53,8 @@ HINTED = 1.08  # of a text's width at screen resolution: what its width in print
 LINE_MM = 3.6  # of one more line of the axis label
 RAW_OFFSET = 0.26
 LARGEST, SMALLEST_SHARE = 6.0, 0.25  # marker's size, and the least share of its area
-ADJUSTED = "Adjusted for imbalance"
 ABSENT = "\N{EN DASH}"
-NOTHING = (np.nan, np.nan, np.nan)
 OFFSET = 0.16  # frequentist above, posterior below the row's middle
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the forest: a heading has a label only.
-
-    Parameters
-    ----------
-    label
-        For people.
-    frequentist, posterior
-        Hazard ratio with limits, the first as printed or by Cox; ``nan`` where there is none.
-    prob_benefit
-        Posterior probability of a hazard ratio below 1.
-    shrunken
-        Whether the row is pooled with others, or is about the whole trial.
-    indent
-        Whether it stands under a heading.
-    level
-        Coverage of the frequentist interval; ``nan`` where there is none.
-    raw
-        Posterior without pooling, where it is drawn too.
-    """
-
-    label: str
-    frequentist: Triple | None = None
-    posterior: Triple | None = None
-    prob_benefit: float = np.nan
-    shrunken: bool = True
-    indent: bool = False
-    level: float = np.nan
-    raw: Triple | None = None
 
 
 @dataclass(frozen=True)
@@ -168,11 +126,7 @@ def partition_forest(reanalysis: Reanalysis, partition: str, width_mm: float = W
     width_mm
         Printed width.
     """
-    overall, *others = subgroup_rows(reanalysis, partition)
-    rows = [_subgroup_row(row) for row in (replace(overall, label=STANDARDISED), *others)]
-    rows = [replace(row, label=textwrap.fill(row.label, LONGEST_LABEL)) if row.raw else row for row in rows]
-    rows = [_heading(reanalysis, partition), *rows]
-    return draw_rows(reanalysis, rows, width_mm, _series(reanalysis, OF_STRATA))
+    return draw_rows(reanalysis, partition_rows(reanalysis, partition), width_mm, _series(reanalysis, OF_STRATA))
 
 
 def _series(reanalysis: Reanalysis, usual: Series) -> Series:
@@ -213,77 +167,6 @@ def draw_rows(reanalysis: Reanalysis, rows: Sequence[Row], width_mm: float, seri
     _write_columns(axes, _columns(rows, series), columns)
     _write_notes(figure, [series.note] if series.note else _notes(reanalysis, rows))
     return figure
-
-
-def forest_rows(reanalysis: Reanalysis) -> list[Row]:
-    """Return the lines of the forest: effects in all patients, then each partition's heading and subgroups.
-
-    Of a partition that the ``subgroups`` model was fitted to, the subgroups with a printed hazard ratio (those with a
-    Cox fit where nothing is printed); otherwise the printed effects that were pooled.
-    """
-    compared = _chosen(reanalysis)
-    whole = compared[compared["subgroup"].eq("overall") & compared["partition"].eq("")]
-    first = whole[whole["model"].eq("piecewise") if whole["model"].eq("piecewise").any() else whole["model"].ne("")]
-    fitted = {partition: subgroup_rows(reanalysis, partition) for partition in partitions_of(reanalysis)}
-    source = frequentist(reanalysis)
-    rows = [_row(item, "All patients", source, whole=True) for _, item in first.iterrows()]
-    if fitted:
-        rows = [Row("All patients"), *(replace(row, label="Crude", indent=True) for row in rows)]
-        for partition, found in fitted.items():
-            rows.append(_unpooled(found[0], f"Standardised {standardised_over(reanalysis, partition)}"))
-        rows += _adjusted_rows(reanalysis)
-    for partition, found in fitted.items():
-        rows.append(_heading(reanalysis, partition, 2))
-        beside = [row for row in found[1:] if row.frequentist]
-        rows += [_unpooled(row, row.label) for row in beside or found[1:]]
-    parts = compared[compared["model"].eq("effects") & compared["partition"].ne("")]
-    for name, group in parts[~parts["partition"].isin(list(fitted))].groupby("partition", sort=False):
-        rows.append(_heading(reanalysis, str(name), 2))
-        rows += [_row(item, str(item["label"]), source) for _, item in group.iterrows()]
-    return rows
-
-
-def _heading(reanalysis: Reanalysis, partition: str, most_lines: int | None = None) -> Row:
-    title = title_of(reanalysis, partition)
-    return Row(textwrap.fill(title, LONGEST_LABEL, max_lines=most_lines, placeholder=" ..."))
-
-
-def _unpooled(row: SubgroupRow, label: str) -> Row:
-    return replace(_subgroup_row(row), label=label, raw=None)
-
-
-def _adjusted_rows(reanalysis: Reanalysis) -> list[Row]:
-    """Return the overall effect adjusted for imbalance, in its first form."""
-    rows = reanalysis.estimates
-    found = rows[rows["model"].eq("imbalance") & rows["prior"].eq(primary_prior(reanalysis))]
-    return [
-        Row(ADJUSTED, NOTHING, (item["median"], item["lower"], item["upper"]), benefit, indent=True)
-        for item in found[:1].to_dict("records")
-        for benefit in (item["prob_benefit"],)
-    ]
-
-
-def _subgroup_row(row: SubgroupRow) -> Row:
-    beside = row.frequentist or NOTHING
-    level = np.nan if np.isnan(beside[1]) else LEVEL
-    return Row(row.label, beside, row.shrunken, row.prob_benefit, indent=True, level=level, raw=row.raw)
-
-
-def _chosen(reanalysis: Reanalysis) -> pd.DataFrame:
-    """Return the comparison under the primary prior, with the estimates' probability of benefit."""
-    ratios = reanalysis.estimates
-    ratios = ratios[ratios["estimand"].eq("hazard_ratio") & ratios["time"].isna()]
-    both = reanalysis.comparison.merge(ratios[[*KEY, "prob_benefit"]], on=KEY)
-    return both[both["prior"].eq(primary_prior(reanalysis))]
-
-
-def _row(item: pd.Series, label: str, source: str, *, whole: bool = False) -> Row:
-    def triple(name: str) -> Triple:
-        return float(item[name]), float(item[f"{name}_lower"]), float(item[f"{name}_upper"])
-
-    shrunken = whole or item["shrinkage"] != "none"
-    level = LEVEL if source == "cox" else float(item["published_level"])
-    return Row(label, triple(source), triple("posterior"), float(item["prob_benefit"]), shrunken, not whole, level)
 
 
 def _texts(row: Row, *, raw: bool) -> tuple[str, ...]:

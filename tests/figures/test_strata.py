@@ -13,7 +13,7 @@ from secondlook import figures
 from secondlook.data import load_record
 from secondlook.data.subgroup import parse_key
 from secondlook.data.table import regroup, survival_table
-from secondlook.figures.forest import forest_rows
+from secondlook.figures.forest_rows import forest_rows
 from secondlook.figures.panels import panels_of
 from secondlook.figures.strata import SubgroupRow, frequentist, information, partitions_of, subgroup_rows
 from secondlook.inference.checks import predictive_checks
@@ -333,7 +333,7 @@ def test_long_labels_of_a_partition_take_two_lines(by_strata):
 @pytest.mark.parametrize("name", ["forest", "forest-er"])
 def test_headings_of_many_factors_leave_room_for_the_plot(by_strata, monkeypatch, name):
     width = figures.draw(by_strata, name).axes[0].get_position().width
-    monkeypatch.setattr("secondlook.figures.forest.title_of", lambda *_: "Menopause, age, grade, nodes, ER, PR")
+    monkeypatch.setattr("secondlook.figures.forest_rows.title_of", lambda *_: "Menopause, age, grade, nodes, ER, PR")
     (axes,) = figures.draw(by_strata, name).axes
     assert "Menopause, age, grade,\nnodes, ER, PR" in [text.get_text() for text in axes.texts]
     assert axes.get_position().width > width - 0.02
