@@ -1,0 +1,139 @@
+"""Files of digitised points: what they may look like, what is put in order, and what is refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from secondlook import inference
+from secondlook.data import InputError
+from secondlook.data.curves import read_curves
+
+FALLING = "time,survival\n" + "".join(f"{at},{0.97**at:.2f}\n" for at in range(0, 37, 2))
+
+
+def test_what_digitisers_write_is_put_in_order_and_told(located):
+    text = b"\xef\xbb\xbftime;survival\r\n0,5;98,0\r\n-0,1;101,0\r\n24;60\r\n12;81\r\n12;83\r\n36;61\r\n"
+    control, treatment = read_curves(located(text))
+    np.testing.assert_allclose(control.time, [0, 0.5, 12, 12, 24, 36])
+    np.testing.assert_allclose(control.survival, [1.01, 0.98, 0.83, 0.81, 0.6, 0.61])
+    told = " | ".join(control.notes)
+    for word in (
+        "percent",
+        "before time 0",
+        "outside 0 to 1",
+        "sorted",
+        "share their time",
+        "higher than",
+    ):
+        assert word in told
+    assert treatment.notes == ()
+
+
+@pytest.mark.parametrize("text", ["0,1\n6,0.9\n12,0.8\n", "0;1\n6,0;0,9\n12,0;0,8\n", "\n0\t1\n6\t0.9\n12\t0.8"])
+def test_columns_may_have_no_names(located, text):
+    control, treatment = read_curves(located(text))
+    np.testing.assert_allclose(control.time, [0, 6, 12])
+    np.testing.assert_allclose(control.survival, [1, 0.9, 0.8])
+    assert control.notes == ("curve of control (control.csv): its columns have no names: taken as time and survival",)
+    assert treatment.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("header", "taken"),
+    [
+        ("Time,Survival", ()),
+        ("TIME,Survival", ()),
+        ("x,y", ("x, y",)),
+        ("X, Y", ("X, Y",)),
+        ("Time;Y", ("Time, Y",)),
+        ("x,time,survival", ()),
+    ],
+)
+def test_columns_may_be_called_as_digitisers_call_them(located, header, taken):
+    rows = ("0,1", "6,0.9", "12,0.8")
+    rows = [f"9,{row}" for row in rows] if header.count(",") == 2 else rows
+    text = "\n".join([header, *(row.replace(",", ";") if ";" in header else row for row in rows)])
+    control, _ = read_curves(located(text))
+    np.testing.assert_allclose(control.time, [0, 6, 12])
+    np.testing.assert_allclose(control.survival, [1, 0.9, 0.8])
+    assert control.notes == tuple(
+        f"curve of control (control.csv): columns {names} taken as time and survival" for names in taken
+    )
+
+
+def test_parquet_of_points_has_the_same_names(located, tmp_path):
+    files = [{"arm": arm, "file": f"{arm}.parquet"} for arm in ("control", "treatment")]
+    for curve in files:
+        pd.DataFrame({"X": [0, 6, 12], "Y": [1, 0.9, 0.8]}).to_parquet(tmp_path / curve["file"])
+    control, _ = read_curves(located(curve=files))
+    assert control.notes == ("curve of control (control.parquet): columns X, Y taken as time and survival",)
+
+
+def test_percent_signs_are_read(located):
+    control, _ = read_curves(located("time,survival\n0,100%\n6,90 %\n12,80.5%\n"))
+    np.testing.assert_allclose(control.survival, [1.0, 0.9, 0.805])
+
+
+@pytest.mark.parametrize(("line", "stray"), [(12, "22,0.9"), (12, "22,0.2"), (12, "300,0.56"), (3, "4,0.3")])
+def test_a_point_that_is_not_on_the_curve_is_named(located, line, stray):
+    rows = FALLING.splitlines()
+    assert read_curves(located(FALLING))
+    rows[line - 1] = stray
+    with pytest.raises(InputError) as caught:
+        read_curves(located("\n".join(rows)))
+    (problem,) = caught.value.problems
+    assert str(problem).startswith(f"control.csv: line {line}, column survival: {stray.split(',')[1]}: far from the")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("X,Y,X,Y\n0,1,0,1\n", "control.csv: column X: stands there twice"),
+        ("Time,TIME,survival\n0,1,1\n", "control.csv: column time: missing; there are Time, TIME, survival"),
+        ("x,y\n0,1\n5,0.9\n6,b\n", "control.csv: line 4, column y: b: must be a number"),
+        ("0,1\n5,x\n6,0.8\n", "control.csv: line 2, column survival: x: must be a number"),
+        ("0,1\n5,0.9,3\n6,0.8\n", "control.csv: line 2: has 3 fields, but the header names 2 columns"),
+        ("0,1,2\n5,0.9,3\n6,0.8,2\n", "control.csv: column time: missing; there are 0, 1, 2"),
+        ("time,alive\n0,1\n", "control.csv: column survival: missing; there are time, alive"),
+        ("time,survival\n0,1\nx,0.9\n6,0.8\n7,\n", "control.csv: line 3, column time: x: must be a number of months"),
+        ("time,survival\n0,1\n5,\n6,0.8\n", "control.csv: line 3, column survival: missing, but required"),
+        ("time,survival\n0,1\n-5,0.9\n6,0.8\n", "control.csv: line 3, column time: -5: must not be negative"),
+        ("time,survival\n0,1\n5,1.2\n6,0.8\n", "control.csv: line 3, column survival: 1.2: must lie between 0 and 1"),
+        ("0,1\n5,0.9\n6,1.9\n7,95\n8,0.7\n", "line 3, column survival: 1.9: must lie between 0 and 1"),
+        ("0,1\n365,0.9\n1300,0.8\n", "line 3, column time: 1300: must be at most 1200 months, a century"),
+        ("time,survival\n0,100\n5,120\n6,80\n", "line 3, column survival: 120: must lie between 0 and 100"),
+        (
+            "x,y\n0,0\n5,0.2\n6,0.4\n",
+            "control.csv: column y: rises from 0 to 0.4: give survival, not the share of events",
+        ),
+        ("time,survival\n", "control.csv: 0 points: must hold at least 3 at different times"),
+        ("0,1\n", "control.csv: 1 point: must hold at least 3 at different times"),
+        ("", "control.csv: is empty"),
+        (b"time,survival\n0,\xff\n", "control.csv: line 2, character 3"),
+    ],
+)
+def test_a_wrong_file_is_named(located, text, message):
+    with pytest.raises(InputError) as caught:
+        read_curves(located(text))
+    assert message in str(caught.value)
+
+
+def test_both_files_and_arms_are_told_at_once(located):
+    wrong = "time,survival\n0,1\n5,2\n"
+    with pytest.raises(InputError) as caught:
+        read_curves(located(wrong.replace("2", "x"), wrong.replace("2", "y")))
+    assert [problem.place for problem in caught.value.problems] == ["control.csv", "treatment.csv"]
+    one = [{"arm": "control", "file": "control.csv"}]
+    with pytest.raises(InputError, match=r"0 of treatment: give one \[\[curve\]\] for each arm"):
+        read_curves(located(curve=one))
+    with pytest.raises(InputError, match=r"treatment\.csv: cannot be read"):
+        read_curves(located(curve=[*one, {"arm": "treatment", "file": "none/treatment.csv"}]))
+    with pytest.raises(InputError, match=r"curve: control\.csv: stands there twice; each arm has a file of its own"):
+        read_curves(located(curve=[*one, {"arm": "treatment", "file": "control.csv"}]))
+
+
+def test_a_fit_tells_every_fault_of_the_files(located):
+    wrong = "time,survival\n0,1\n5,abc\n-9,0.8\n12,0.7\n"
+    with pytest.raises(InputError) as caught:
+        inference.fit(located(wrong))
+    assert [problem.field for problem in caught.value.problems] == ["line 3, column survival", "line 4, column time"]
