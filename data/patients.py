@@ -150,7 +150,7 @@ class _Reading:
         rows = np.flatnonzero(wrong)
         for row in rows[:SHOWN].tolist():
             value = self.frame[column].iloc[row]
-            shown = "" if pd.isna(value) else str(value).strip()
+            shown = "" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value).strip()
             text = "missing, but required" if shown == "" else allowed
             where = f"{self.rows.row_name(row)}, column {column}"
             self.problems.append(Problem(self.rows.place, where, shown, text))

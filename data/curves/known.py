@@ -104,6 +104,7 @@ def _too_many(record: Record, arm: ArmId, known: ArmCurve, later: float) -> Iter
     """Yield where more patients are at risk than the curve leaves alive; refuse what no digitising explains."""
     survival = isotonic_regression(known.survival, increasing=False).x
     alive = np.append(1.0, survival)[np.searchsorted(known.time, known.risk_times, side="right")]  # the point before
+    alive[0] = 1.0  # everybody is alive at time 0, whatever was read off there
     beyond = known.at_risk / known.patients - alive
     worst = int(np.argmax(beyond))
     time, number = known.risk_times[worst], known.at_risk[worst]

@@ -14,10 +14,13 @@ from .path import ArmCurve, Array, Counts, Path, Tail, first_path, with_curve
 FIRST_SIGMA = 0.006
 ROUNDS = 6
 TAILS = {0.0: 0.2, 0.5: 0.2, 1.0: 0.4, 2.0: 0.2}  # powers and their prior probabilities
-STARTS = (0.0, 0.5)  # where there is no risk table at all
+OPEN_TAILS = {Tail(0.0): 0.2, Tail(0.5): 0.3, Tail(1.0): 0.5, Tail(1.0, start=0.5): 0.8}  # no risk table at all
 PATIENTS_BEFORE, LEAST_SHARE = 10, 0.02  # what the interval before the last counts for
 TIMING_SD, MOST_SDS = 0.25, 3.0  # of the log of the timing of the censored
-OPEN_TIMING_SD = 0.5  # where there is no risk table at all
+OPEN_TIMING_SD, OPEN_DEATHS = (
+    0.5,
+    0.5,
+)  # that SD, and what is left of `DEATHS_SD`, where there is no risk table at all
 SECANTS, LEAST_STEP = 4, 0.02  # towards it
 TAIL_TIMING = 2.5  # by how much more the last interval's may change
 LEAST_PROBABILITY = 0.02  # of a way of censoring that draws take
@@ -83,13 +86,22 @@ def fit_arm(known: ArmCurve) -> ArmFit:
     """
     first = first_path(known)
     tails = _tails(first)
-    fitted = [_timed(_settled(Chain(replace(first, tail=tail), FIRST_SIGMA), ROUNDS)) for tail in tails]
+    fitted = [_timed(_settled(_first_chain(first, tail), ROUNDS)) for tail in tails]
     scores = np.array([score for _, score in fitted]) + np.log(list(tails.values()))
     order = np.argsort(-scores, kind="stable")
     weights = np.exp(scores[order] - scores.max())
     likely = weights > LEAST_PROBABILITY * weights.sum()
     chains = tuple(fitted[place][0] for place in order[likely])
     return ArmFit(chains, weights[likely] / weights[likely].sum())
+
+
+def _first_chain(first: Path, tail: Tail) -> Chain:
+    path = replace(first, tail=tail)
+    return Chain(path if _has_table(first.known) else with_curve(path, first.survival), FIRST_SIGMA)
+
+
+def _has_table(known: ArmCurve) -> bool:
+    return known.risk_times.size > 1
 
 
 def _timed(chain: Chain) -> tuple[Chain, float]:
@@ -100,7 +112,7 @@ def _timed(chain: Chain) -> tuple[Chain, float]:
     """
     if chain.path.known.events is None:
         return chain, chain.log_likelihood
-    ways = (True, False) if chain.path.known.risk_times.size > 1 else (True,)
+    ways = (True, False) if _has_table(chain.path.known) else (True,)
     return max((_shifted_to_deaths(chain, chain.path.known.events, tail) for tail in ways), key=itemgetter(1))
 
 
@@ -111,7 +123,7 @@ def _shifted_to_deaths(chain: Chain, events: int, tail: bool) -> tuple[Chain, fl
     with ``t ~ N(0, s^2)`` and ``events ~ N(found + slope t, sd^2)`` it is most probable at
     ``slope s^2 (events - found) / (slope^2 s^2 + sd^2)``; secants follow where it is not in proportion.
     """
-    spread = TIMING_SD if chain.path.known.risk_times.size > 1 else OPEN_TIMING_SD
+    spread, share = (TIMING_SD, 1.0) if _has_table(chain.path.known) else (OPEN_TIMING_SD, OPEN_DEATHS)
     timed, timing, found = chain, 0.0, float(chain.deaths.sum())
     following = TIMING_SD if events > found else -TIMING_SD
     for _ in range(SECANTS):
@@ -119,11 +131,12 @@ def _shifted_to_deaths(chain: Chain, events: int, tail: bool) -> tuple[Chain, fl
         timed, timing = _later(chain, timed, following, tail), following
         found = float(timed.deaths.sum())
         slope = (found - before) / step
-        best = slope * (events - found + slope * timing) / (slope**2 + (deaths_sd(found) / spread) ** 2)
+        best = slope * (events - found + slope * timing) / (slope**2 + (share * deaths_sd(found) / spread) ** 2)
         following = float(np.clip(best, -MOST_SDS * spread, MOST_SDS * spread))
         if abs(following - timing) < LEAST_STEP:
             break
-    return timed, timed.log_likelihood - (((events - found) / deaths_sd(found)) ** 2 + (timing / spread) ** 2) / 2
+    off = (events - found) / (share * deaths_sd(found))
+    return timed, timed.log_likelihood - (off**2 + (timing / spread) ** 2) / 2
 
 
 def deaths_sd(found: float) -> float:
@@ -154,10 +167,10 @@ def _tails(first: Path) -> dict[Tail, float]:
     since censoring may begin in between.
     """
     known = first.known
-    if known.risk_times.size == 1:
+    if not _has_table(known):
         if known.events is None:
             return {Tail(0.0): 1.0}  # nothing tells about censoring
-        return {Tail(power, start): prior for power, prior in TAILS.items() for start in STARTS if power or not start}
+        return OPEN_TAILS  # known deaths move the power
     before, last, end = known.edges[-3:]
     if end <= last:
         return {Tail(0.0): 1.0}

@@ -69,6 +69,19 @@ def test_parquet_of_points_has_the_same_names(located, tmp_path):
     assert control.notes == ("curve of control (control.parquet): columns X, Y taken as time and survival",)
 
 
+def test_a_last_point_far_after_the_others_is_told(located):
+    far, near = (FALLING + f"{at},0.33\n" for at in (60, 40))
+    assert any("the last point, at 60, lies far after" in note for note in read_curves(located(far))[0].notes)
+    assert not any("lies far after" in note for note in read_curves(located(near))[0].notes)
+
+
+def test_a_low_first_point_is_no_share_of_events(located):
+    rows = FALLING.splitlines()
+    rows[1] = "0,0.2"
+    with pytest.raises(InputError, match=r"control.csv: line 2, column survival: 0.2: far from the points beside it"):
+        read_curves(located("\n".join(rows)))
+
+
 def test_percent_signs_are_read(located):
     control, _ = read_curves(located("time,survival\n0,100%\n6,90 %\n12,80.5%\n"))
     np.testing.assert_allclose(control.survival, [1.0, 0.9, 0.805])

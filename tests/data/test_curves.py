@@ -399,7 +399,9 @@ def test_arms_that_are_followed_unlike_each_other_are_told(located):
 def test_a_printed_hazard_ratio_that_the_curves_contradict_is_told(located, printed, told):
     """Monthly survival of .97 and .985: a hazard ratio of log .985 / log .97 = .496."""
     ratio = [{"estimate": printed, "ci": [f"{float(printed) * by:.2f}" for by in (0.7, 1.4)]}]
-    notes = " ".join(rebuild_curves(located(FALLING, BETTER, hazard_ratio=ratio), imputations=0).notes)
+    deaths = {"control": 67, "treatment": 42}
+    arms = {arm: {"label": arm, "patients": 100, "events": number} for arm, number in deaths.items()}
+    notes = " ".join(rebuild_curves(located(FALLING, BETTER, arms=arms, hazard_ratio=ratio), imputations=0).notes)
     assert told in notes and bool(told) == ("is printed" in notes)
 
 
@@ -412,9 +414,10 @@ def test_known_deaths_under_early_censoring_leave_the_curve_where_it_is(study, s
     at, survival = study.digitised(time, event, time.max(), rng)
     known = ArmCurve(at, survival, np.array([0.0]), np.array([300]), int(event.sum()), float(at[-1]))
     fit = fit_arm(known)
-    made = [kaplan_meier(*fit.patients(), when)[0] for when in at]
-    assert np.median(np.abs(np.array(made) - survival)) < 0.03
-    assert fit.chains[0].deaths.sum() == pytest.approx(event.sum(), abs=2)
+    off = np.abs([kaplan_meier(*fit.patients(), when)[0] - level for when, level in zip(at, survival, strict=True)])
+    many = np.array([(time >= when).sum() >= 10 for when in at])
+    assert off[many].mean() < 0.02 and np.median(off) < 0.05  # a step of the last few is larger
+    assert fit.chains[0].deaths.sum() == pytest.approx(event.sum(), rel=0.05)
     half_censored = km_median(time, ~event)
     assert km_median(fit.patients()[0], ~fit.patients()[1]) == pytest.approx(half_censored, rel=0.25)
 
