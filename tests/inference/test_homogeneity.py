@@ -179,7 +179,7 @@ def test_chances_over_homogeneous_trials_are_uniform():
     truth = homogeneous_trials([expected_table(EVEN)], CELLS, COMMON, trials=2000, seed=1)
     for seed in range(200):
         table, (found, errors), overall = realised(EVEN, rng)
-        own = homogeneous_trials([table], CELLS, common_log_hazard_ratio([table]), trials=200, seed=seed)
+        own = homogeneous_trials([table], CELLS, common_log_hazard_ratio([table]), trials=100, seed=seed)
         distance.append(own.chance_deviation(deviation(found, errors, overall).max()))
         smallest.append(np.mean(truth.smallest <= found.min()))
     assert kstest(distance, "uniform").pvalue > 0.01
