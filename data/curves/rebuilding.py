@@ -121,29 +121,22 @@ def _shifted_to_deaths(chain: Chain, events: int, tail: bool) -> tuple[Chain, fl
 
     The same curve takes more deaths if the censored leave later, nearly in proportion to the log ``t`` of the timing:
     with ``t ~ N(0, s^2)`` and ``events ~ N(found + slope t, sd^2)`` it is most probable at
-    ``slope s^2 (events - found) / (slope^2 s^2 + sd^2)``; secants follow where it is not in proportion,
-    and of all that were tried the most probable is returned.
+    ``slope s^2 (events - found) / (slope^2 s^2 + sd^2)``; secants follow where it is not in proportion.
     """
     spread, share = (TIMING_SD, 1.0) if _has_table(chain.path.known) else (OPEN_TIMING_SD, OPEN_DEATHS)
-
-    def scored(one: Chain, timing: float) -> tuple[Chain, float]:
-        off = (events - float(one.deaths.sum())) / (share * deaths_sd(float(one.deaths.sum())))
-        return one, one.log_likelihood - (off**2 + (timing / spread) ** 2) / 2
-
     timed, timing, found = chain, 0.0, float(chain.deaths.sum())
-    tried = [scored(chain, timing)]
     following = TIMING_SD if events > found else -TIMING_SD
     for _ in range(SECANTS):
         step, before = following - timing, found
         timed, timing = _later(chain, timed, following, tail), following
         found = float(timed.deaths.sum())
-        tried.append(scored(timed, timing))
         slope = (found - before) / step
         best = slope * (events - found + slope * timing) / (slope**2 + (share * deaths_sd(found) / spread) ** 2)
         following = float(np.clip(best, -MOST_SDS * spread, MOST_SDS * spread))
         if abs(following - timing) < LEAST_STEP:
             break
-    return max(tried, key=itemgetter(1))
+    off = (events - found) / (share * deaths_sd(found))
+    return timed, timed.log_likelihood - (off**2 + (timing / spread) ** 2) / 2
 
 
 def deaths_sd(found: float) -> float:
