@@ -47,7 +47,7 @@ def check_deaths(record: Record, field: str, events: int, *arms: ArmCurve) -> No
     low, high = max(math.floor(fewest * (1 - BEYOND)), 1), math.ceil(most * (1 + BEYOND))
     if not low <= events <= high:
         by = f"curve{'s' * (len(arms) > 1)}"
-        by += " and numbers at risk" * any(arm.risk_times.size > 1 for arm in arms)
+        by += " and numbers at risk" * any(arm.has_table for arm in arms)
         told = f"must be {low} to {high} by the {by}"
         raise input_error(record.place, field, events, f"{told}; check them, or leave these out")
 

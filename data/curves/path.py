@@ -52,6 +52,11 @@ class ArmCurve:
         """Patients at time zero."""
         return int(self.at_risk[0])
 
+    @property
+    def has_table(self) -> bool:
+        """Whether there are numbers at risk after time zero."""
+        return self.risk_times.size > 1
+
     @cached_property
     def room(self) -> Counts:
         """By how many patients each interval of the risk table falls; the last one ends with follow-up."""

@@ -71,12 +71,12 @@ def check_plausible(record: Record, fits: Pair) -> Iterator[str]:
 
 def _is_open(fit: ArmFit) -> bool:
     """Return whether only its deaths tell when patients of an arm were censored."""
-    return fit.known.events is not None and fit.known.risk_times.size == 1
+    return fit.known.events is not None and not fit.known.has_table
 
 
 def _is_determined(fit: ArmFit) -> bool:
     """Return whether anything tells when patients of an arm were censored."""
-    return fit.known.events is not None or fit.known.risk_times.size > 1
+    return fit.known.events is not None or fit.known.has_table
 
 
 def _field(record: Record, arm: ArmId) -> tuple[str, int | None]:
@@ -116,11 +116,11 @@ def _deviations(record: Record, arm: ArmId, fit: ArmFit) -> Iterator[str]:
     """Yield where known deaths and curve contradict each other, and deaths that follow from the curve."""
     told, own = float(fit.chains[0].deaths.sum()), record.arm(arm).events
     if fit.known.events is None:
-        if fit.known.risk_times.size > 1:
+        if fit.known.has_table:
             _, died = fit.patients()
             yield f"{record.event}s of {arm} are not printed: {died.sum()} follow from its curve and numbers at risk"
     elif own is not None and abs(told - own) > max(3.0, 0.05 * own):
-        table = " and numbers at risk come" if fit.known.risk_times.size > 1 else " comes"
+        table = " and numbers at risk come" if fit.known.has_table else " comes"
         yield f"{arm} has {own} {record.event}s, but its curve{table} to {told:.0f}"
 
 
@@ -135,7 +135,7 @@ def _contradiction(record: Record, fits: Pair) -> Iterator[str]:
     found, error = cox_fit(np.maximum(time, 1e-9), event, treated)
     value = printed.treatment_over_control
     off = abs(found - math.log(value))
-    tables = all(fit.known.risk_times.size > 1 for fit in fits)
+    tables = all(fit.known.has_table for fit in fits)
     if off > (CONTRADICTED if tables else OPENLY_CONTRADICTED) * error:
         exchanged = abs(found + math.log(value)) < off / 2
         asked = "are the arms exchanged?" if exchanged else "another endpoint, an adjusted ratio, or a fault?"

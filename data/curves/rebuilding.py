@@ -17,10 +17,7 @@ TAILS = {0.0: 0.2, 0.5: 0.2, 1.0: 0.4, 2.0: 0.2}  # powers and their prior proba
 OPEN_TAILS = {Tail(0.0): 0.2, Tail(0.5): 0.3, Tail(1.0): 0.5, Tail(1.0, start=0.5): 0.8}  # no risk table at all
 PATIENTS_BEFORE, LEAST_SHARE = 10, 0.02  # what the interval before the last counts for
 TIMING_SD, MOST_SDS = 0.25, 3.0  # of the log of the timing of the censored
-OPEN_TIMING_SD, OPEN_DEATHS = (
-    0.5,
-    0.5,
-)  # that SD, and what is left of `DEATHS_SD`, where there is no risk table at all
+OPEN_TIMING_SD, OPEN_DEATHS = 0.5, 0.5  # that SD, and a share of `DEATHS_SD`, without any risk table
 SECANTS, LEAST_STEP = 4, 0.02  # towards it
 TAIL_TIMING = 2.5  # by how much more the last interval's may change
 LEAST_PROBABILITY = 0.02  # of a way of censoring that draws take
@@ -97,11 +94,7 @@ def fit_arm(known: ArmCurve) -> ArmFit:
 
 def _first_chain(first: Path, tail: Tail) -> Chain:
     path = replace(first, tail=tail)
-    return Chain(path if _has_table(first.known) else with_curve(path, first.survival), FIRST_SIGMA)
-
-
-def _has_table(known: ArmCurve) -> bool:
-    return known.risk_times.size > 1
+    return Chain(path if first.known.has_table else with_curve(path, first.survival), FIRST_SIGMA)
 
 
 def _timed(chain: Chain) -> tuple[Chain, float]:
@@ -112,7 +105,7 @@ def _timed(chain: Chain) -> tuple[Chain, float]:
     """
     if chain.path.known.events is None:
         return chain, chain.log_likelihood
-    ways = (True, False) if _has_table(chain.path.known) else (True,)
+    ways = (True, False) if chain.path.known.has_table else (True,)
     return max((_shifted_to_deaths(chain, chain.path.known.events, tail) for tail in ways), key=itemgetter(1))
 
 
@@ -123,7 +116,7 @@ def _shifted_to_deaths(chain: Chain, events: int, tail: bool) -> tuple[Chain, fl
     with ``t ~ N(0, s^2)`` and ``events ~ N(found + slope t, sd^2)`` it is most probable at
     ``slope s^2 (events - found) / (slope^2 s^2 + sd^2)``; secants follow where it is not in proportion.
     """
-    spread, share = (TIMING_SD, 1.0) if _has_table(chain.path.known) else (OPEN_TIMING_SD, OPEN_DEATHS)
+    spread, share = (TIMING_SD, 1.0) if chain.path.known.has_table else (OPEN_TIMING_SD, OPEN_DEATHS)
     timed, timing, found = chain, 0.0, float(chain.deaths.sum())
     following = TIMING_SD if events > found else -TIMING_SD
     for _ in range(SECANTS):
@@ -167,7 +160,7 @@ def _tails(first: Path) -> dict[Tail, float]:
     since censoring may begin in between.
     """
     known = first.known
-    if not _has_table(known):
+    if not known.has_table:
         if known.events is None:
             return {Tail(0.0): 1.0}  # nothing tells about censoring
         return OPEN_TAILS  # known deaths move the power
