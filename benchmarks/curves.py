@@ -7,10 +7,10 @@ normal errors with an SD of 0.5% of either axis. The risk table has six to eight
 and points depend on the seed alone; seeds and design were fixed before the method was measured on them.
 
 For each trial: errors of the Cox log hazard ratio (lifelines), of the deaths and of the arms' medians, with the risk
-table alone and with the arms' deaths too, by this package and by the usual heuristic (`guyot.py`); and what remains
-if every death is placed rightly and only the censored are spread evenly between the times of the risk table. Beside
-the medians stand those read straight off the points. Smaller errors of the points (`--jitter`) tell what is left open
-by the risk table, however well the curve is read.
+table alone, with the arms' deaths too and with nothing but these, by this package and by the usual heuristic
+(`guyot.py`); and what remains if every death is placed rightly and only the censored are spread evenly between the
+times of the risk table. Beside the medians stand those read straight off the points. Smaller errors of the points
+(`--jitter`) tell what is left open by the risk table, however well the curve is read.
 
 Of the imputations: z = (mean log hazard ratio of 20 draws - truth) / their SD. Calibrated draws make it 0 on average,
 with an SD of 1.
@@ -37,14 +37,14 @@ from scipy.optimize import isotonic_regression
 
 from secondlook.data.cohort import MONTHS
 from secondlook.data.curves.path import ArmCurve
-from secondlook.data.curves.rebuilding import fit_arm
+from secondlook.data.curves.rebuilding import alike, fit_arm
 from secondlook.data.publishing import cox_fit, km_median
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 POINTS, JITTER = 80, 0.005
 SIZES = (150, 1500)
-REBUILT = {"risk table": False, "and deaths": True}  # whether the arms' deaths are known
+REBUILT = {"risk table": (True, False), "and deaths": (True, True), "deaths alone": (False, True)}  # what is known
 USUAL = {f"Guyot, {way}": told for way, told in REBUILT.items()}
 LEFT_OPEN = "left open"
 WAYS = (*REBUILT, *USUAL, LEFT_OPEN)
@@ -151,20 +151,32 @@ def rebuilt(
 ) -> dict[str, list[Trial]]:
     """Return a trial rebuilt in some ways, each followed by its draws where it has any."""
     parts: dict[str, list[list[tuple[Array, Mask, Mask]]]] = {way: [] for way in ways}
-    for treated, (time, event, known) in enumerate(pages(trial, seed, number, jitter)):
-        for way in ways:
+    arms = list(pages(trial, seed, number, jitter))
+    for way in ways:
+        if way in REBUILT:
+            fits = alike(*(fit_arm(told(known, event, *REBUILT[way])) for _, event, known in arms))
+        for treated, (time, event, known) in enumerate(arms):
             if way == LEFT_OPEN:
                 sets = [(spread(time, event, known.risk_times), event)]
             elif way in USUAL:
-                sets = [guyot(replace(known, events=int(event.sum()) if USUAL[way] else None))]
+                sets = [guyot(told(known, event, *USUAL[way]))]
             else:
-                fit = fit_arm(replace(known, events=int(event.sum()) if REBUILT[way] else None))
-                sets = [fit.patients(), *(fit.patients(rng) for rng in _sources(seed, number, treated, draws))]
+                sources = _sources(seed, number, treated, draws)
+                sets = [fits[treated].patients(), *(fits[treated].patients(rng) for rng in sources)]
             parts[way].append([(*one, np.full(one[0].size, bool(treated))) for one in sets])
     return {
         way: [Trial(trial.name, *map(np.concatenate, zip(*one, strict=True))) for one in zip(*arms, strict=True)]
         for way, arms in parts.items()
     }
+
+
+def told(known: ArmCurve, event: Mask, table: bool, deaths: bool) -> ArmCurve:
+    """Return what a paper tells that prints a risk table, deaths, or both."""
+    events = int(event.sum()) if deaths else None
+    if table:
+        return replace(known, events=events)
+    start, end = known.risk_times[:1], float(known.time[-1])
+    return replace(known, events=events, risk_times=start, at_risk=known.at_risk[:1], end=end)
 
 
 def _sources(seed: int, number: int, treated: int, draws: int) -> Iterator[np.random.Generator]:

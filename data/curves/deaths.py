@@ -16,11 +16,11 @@ from ..errors import input_error
 from ..fields import ARMS
 from ..record import Record
 from .path import ArmCurve
-from .rebuilding import ArmFit, deaths_sd, fit_arm
+from .rebuilding import ArmFit, deaths_alike, deaths_sd, fit_arm
 
 Pair = tuple[ArmFit, ArmFit]  # control, treatment
 BEYOND = 0.1  # of the fewest or most deaths: what digitising may explain
-CENSORED_SD = 0.25  # of the censored that curves alone do not show: how unlike the arms may be, as a share
+CENSORED_SD = 0.1  # of the deaths that nobody sees as patients were censored: how unlike the arms may be, as a share
 THREE = math.sqrt(1.5)  # a mean and this many SDs on either side, equally likely, have a normal's mean and SD
 
 
@@ -75,9 +75,10 @@ def printed_total(record: Record) -> int | None:
 def share_out(record: Record, fits: Pair, notes: list[str]) -> tuple[Pair, ...]:
     """Return equally likely ways of what two curves stand for, given the deaths of both; the likeliest first.
 
-    Deaths are shared out in proportion to what the curves say. The sum tells how many are censored whom the curves
-    alone do not show, not in which arm: of both alike, give or take `CENSORED_SD`. With ``v`` the variance that this
-    and reading the curve leave to an arm's deaths, given the sum it is ``v1 v2 / (v1 + v2)``; three ways have it too.
+    Patients of both arms are followed alike, as those of a randomised trial are, give or take `CENSORED_SD` of the
+    deaths that are hidden: of ``m`` that a curve has if nobody is censored, ``h`` do not happen, with a variance by
+    chance of ``h (m - h) / m``. With ``v`` the variance that this and reading the curve leave to an arm's deaths,
+    given the sum it is ``v1 v2 / (v1 + v2)``, and ways of censoring add theirs; three ways to share have it all.
 
     Parameters
     ----------
@@ -99,10 +100,13 @@ def share_out(record: Record, fits: Pair, notes: list[str]) -> tuple[Pair, ...]:
     check_deaths(record, "totals.events", total, *(fit.known for fit in fits))
     if any(fit.known.events is not None for fit in fits):
         return (_with_the_rest(record, fits, total),)
-    found = np.array([fit.chains[0].deaths.sum() for fit in fits])
-    share = found / found.sum() * total
-    variance = np.array([deaths_sd(one) for one in found]) ** 2 + (CENSORED_SD * (found - share)) ** 2
-    sd = math.sqrt(variance.prod() / variance.sum())
+    deaths, probabilities = deaths_alike(*fits, total)
+    share = probabilities @ deaths
+    seen = np.array([fit.chains[0].deaths.sum() for fit in fits])
+    hidden = np.maximum(seen - share, 0.0)
+    variance = [deaths_sd(one) ** 2 for one in seen] + hidden * (1 - hidden / seen) + (CENSORED_SD * hidden) ** 2
+    between = float(probabilities @ (deaths[:, 0] - share[0]) ** 2)
+    sd = math.sqrt(variance.prod() / variance.sum() + between)
     least, most = max(1, total - fits[1].known.patients), min(fits[0].known.patients, total - 1)
     ways = [int(np.clip(round(share[0] + z * sd), least, most)) for z in (0.0, -THREE, THREE)]
     notes.append(

@@ -20,7 +20,6 @@ Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 CELLS = 240
 SMOOTHING = 0.08  # of follow-up: bandwidth of the hazard about which deaths scatter
-CURVE_ROUNDS = 3  # of deaths and numbers at risk, each from the other
 FEWEST = 1e-3  # patients at risk: keeps logarithms finite
 
 
@@ -78,10 +77,19 @@ class Tail:
         0 when nobody is censored before the end, 1 when it is equally likely at any time.
     start
         Share of the time left that passes before it begins.
+    beyond
+        Time left at the end of the curve, as a share of that at the last number at risk: 0 when nobody is followed up
+        longer, more when the end cuts follow-up short.
     """
 
     power: float
     start: float = 0.0
+    beyond: float = 0.0
+
+    @property
+    def way(self) -> tuple[float, float]:
+        """What is left of it when known deaths have moved the power."""
+        return self.start, self.beyond
 
 
 @dataclass(frozen=True)
@@ -118,31 +126,34 @@ class Path:
     @cached_property
     def censored(self) -> Array:
         """Censored by cell, without those who are still followed up at the end, shape ``(G,)``."""
-        last, edges = self.known.risk_times.size - 1, self.known.edges
-        begin, end = edges[self.interval], edges[self.interval + 1]
-        passed = [((bound - begin) / np.maximum(end - begin, 1e-12)).clip(0, 1) for bound in self._sides]
+        last = self.known.risk_times.size - 1
         deaths = np.bincount(self.interval, self.deaths, last + 1)
         counts = np.maximum(self.known.room - deaths, 0.0)
         counts[last] = 0.0
-        censored = np.asarray((passed[1] ** self.timing - passed[0] ** self.timing) * counts[self.interval])
+        censored = self.passing * counts[self.interval]
         left = float(self.known.at_risk[last])
-        for cell, share in zip(np.flatnonzero(self.interval == last), self._tail_shares, strict=True):
+        for cell, share in zip(np.flatnonzero(self.interval == last), self.tail_shares, strict=True):
             left = max(left - self.deaths[cell], 0.0)
             censored[cell] = left * share
             left -= censored[cell]
         return censored
 
-    @property
-    def _sides(self) -> tuple[Array, Array]:
-        return self.bounds[:-1], self.bounds[1:]
+    @cached_property
+    def passing(self) -> Array:
+        """Which share of an interval's censored leaves in each of its cells, shape ``(G,)``."""
+        begin, end = self.known.edges[self.interval], self.known.edges[self.interval + 1]
+        sides = self.bounds[:-1], self.bounds[1:]
+        passed = [((bound - begin) / np.maximum(end - begin, 1e-12)).clip(0, 1) for bound in sides]
+        return np.asarray(passed[1] ** self.timing - passed[0] ** self.timing)
 
     @cached_property
-    def _tail_shares(self) -> Array:
-        """Which share of those at risk is censored in each cell after the last number at risk."""
+    def tail_shares(self) -> Array:
+        """Which share of those whom deaths leave is censored in each cell after the last number at risk."""
         start, end = self.known.edges[-2:]
         bounds = np.append(self.bounds[:-1][self.interval == self.known.risk_times.size - 1], end)
         begin = start + self.tail.start * (end - start)
         last = (end - begin) / max(float(self.known.at_risk[-1]), 1.0)  # of n leaving, the end is the last one's
+        last += self.tail.beyond * (end - start)
         followed = np.clip((end + last - bounds) / max(end + last - begin, 1e-12), 0.0, 1.0) ** self.tail.power
         return np.asarray(1 - followed[1:] / np.maximum(followed[:-1], 1e-12))
 
@@ -208,6 +219,10 @@ def first_path(known: ArmCurve) -> Path:
 def with_curve(path: Path, survival: Array) -> Path:
     """Return a path with the deaths that make it fall as a curve does, given its own way of censoring.
 
+    A cell that falls by a share ``f`` has ``f (R - c/2)`` deaths. Before the last number at risk ``c`` is a known
+    share of the interval's censored, whose number is the one that meets the next number at risk; after it, ``c`` is a
+    known share of those whom the deaths leave.
+
     Parameters
     ----------
     path
@@ -216,9 +231,21 @@ def with_curve(path: Path, survival: Array) -> Path:
         The curve at each bound, shape ``(G + 1,)``.
     """
     falls = 1 - survival[1:] / np.maximum(survival[:-1], 1e-9)
-    for _ in range(CURVE_ROUNDS):
-        path = replace(path, deaths=falls * np.maximum(path.at_risk[:-1] - path.censored / 2, 0.0))
-    return path
+    deaths, last = np.zeros(falls.size), path.known.risk_times.size - 1
+    for k, (left, room) in enumerate(zip(path.known.at_risk.tolist(), path.known.room.tolist(), strict=True)):
+        cells = np.flatnonzero(path.interval == k)
+        if k == last:
+            for cell, share in zip(cells, path.tail_shares, strict=True):
+                deaths[cell] = left * falls[cell] * (1 - share / 2) / (1 - falls[cell] * share / 2)
+                left = (left - deaths[cell]) * (1 - share)
+            continue
+        kept = np.append(np.cumprod(1 - falls[cells][::-1])[::-1], 1.0)  # of those at risk before and after each cell
+        worth = float(path.passing[cells] * (1 - falls[cells] / 2) @ kept[1:])
+        lost = path.passing[cells] * max(left * kept[0] - (left - room), 0.0) / max(worth, 1e-12)
+        for cell, one in zip(cells, lost, strict=True):
+            deaths[cell] = falls[cell] * max(left - one / 2, 0.0)
+            left -= deaths[cell] + one
+    return replace(path, deaths=deaths)
 
 
 def _grid(known: ArmCurve) -> Array:

@@ -59,19 +59,16 @@ def check_plausible(record: Record, fits: Pair) -> Iterator[str]:
     for arm, fit, end in zip(ARMS, fits, ends, strict=True):
         yield from _check_met(record, arm, fit)
         yield from _deviations(record, arm, fit)
-        if _is_open(fit) and end < EARLY * fit.known.end:
+        if fit.is_open and end < EARLY * fit.known.end:
             told = f"half of the patients of {arm} are censored by {end:.3g} of {fit.known.end:.3g}"
             yield f"{told} {record.time_unit}, as {_field(record, arm)[0]} implies: check it"
-    told_by_arm = all(map(_is_determined, fits)) and any(map(_is_open, fits)) and printed_total(record) is None
+    told_by_arm = (
+        all(map(_is_determined, fits)) and any(fit.is_open for fit in fits) and printed_total(record) is None
+    )
     if told_by_arm and max(ends) > UNLIKE * min(ends):
         when = " but ".join(f"by {end:.3g} {record.time_unit} in {arm}" for arm, end in zip(ARMS, ends, strict=True))
         yield f"half of the patients are censored {when}, as {record.event}s of the arms imply: check them"
     yield from _contradiction(record, fits)
-
-
-def _is_open(fit: ArmFit) -> bool:
-    """Return whether only its deaths tell when patients of an arm were censored."""
-    return fit.known.events is not None and not fit.known.has_table
 
 
 def _is_determined(fit: ArmFit) -> bool:
@@ -89,7 +86,7 @@ def _followed(record: Record, arm: ArmId, fit: ArmFit) -> float:
     """Return when half of an arm's patients would have been censored, by reverse Kaplan-Meier."""
     time, event = fit.patients()
     end = km_median(time, ~event) or fit.known.end
-    if _is_open(fit) and end < HARDLY * fit.known.end:
+    if fit.is_open and end < HARDLY * fit.known.end:
         told = f"with that half of the patients of {arm} would be censored by {end:.2g} of {fit.known.end:.3g}"
         raise input_error(record.place, *_field(record, arm), f"{told} {record.time_unit}; check it, or leave it out")
     return end

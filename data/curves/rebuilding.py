@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 from .chain import Chain
 from .path import ArmCurve, Array, Counts, Path, Tail, first_path, with_curve
@@ -14,11 +16,11 @@ from .path import ArmCurve, Array, Counts, Path, Tail, first_path, with_curve
 FIRST_SIGMA = 0.006
 ROUNDS = 6
 TAILS = {0.0: 0.2, 0.5: 0.2, 1.0: 0.4, 2.0: 0.2}  # powers and their prior probabilities
-OPEN_TAILS = {Tail(0.0): 0.2, Tail(0.5): 0.3, Tail(1.0): 0.5, Tail(1.0, start=0.5): 0.8}  # no risk table at all
+OPEN_TAILS = (Tail(1.0), Tail(1.0, start=0.25), Tail(1.0, start=0.5), Tail(1.0, beyond=1.0))  # without a risk table
 PATIENTS_BEFORE, LEAST_SHARE = 10, 0.02  # what the interval before the last counts for
 TIMING_SD, MOST_SDS = 0.25, 3.0  # of the log of the timing of the censored
 OPEN_TIMING_SD, OPEN_DEATHS = 0.5, 0.5  # that SD, and a share of `DEATHS_SD`, without any risk table
-SECANTS, LEAST_STEP = 4, 0.02  # towards it
+TRIED = 25  # of them, before the best is refined
 TAIL_TIMING = 2.5  # by how much more the last interval's may change
 LEAST_PROBABILITY = 0.02  # of a way of censoring that draws take
 DEATHS_SD = 0.01  # of the deaths that a chain expects, as a share; at least one death
@@ -43,6 +45,11 @@ class ArmFit:
     def known(self) -> ArmCurve:
         """What the arm was fitted to."""
         return self.chains[0].path.known
+
+    @property
+    def is_open(self) -> bool:
+        """Whether only its deaths tell when patients of the arm were censored."""
+        return self.known.events is not None and not self.known.has_table
 
     @property
     def sigma(self) -> float:
@@ -83,53 +90,116 @@ def fit_arm(known: ArmCurve) -> ArmFit:
     """
     first = first_path(known)
     tails = _tails(first)
-    fitted = [_timed(_settled(_first_chain(first, tail), ROUNDS)) for tail in tails]
+    fitted = [_fitted(first, tail) for tail in tails]
     scores = np.array([score for _, score in fitted]) + np.log(list(tails.values()))
-    order = np.argsort(-scores, kind="stable")
-    weights = np.exp(scores[order] - scores.max())
-    likely = weights > LEAST_PROBABILITY * weights.sum()
-    chains = tuple(fitted[place][0] for place in order[likely])
-    return ArmFit(chains, weights[likely] / weights[likely].sum())
+    return _of_likely([chain for chain, _ in fitted], np.exp(scores - scores.max()))
 
 
-def _first_chain(first: Path, tail: Tail) -> Chain:
-    path = replace(first, tail=tail)
-    return Chain(path if first.known.has_table else with_curve(path, first.survival), FIRST_SIGMA)
+def alike(control: ArmFit, treatment: ArmFit) -> tuple[ArmFit, ArmFit]:
+    """Return two arms of which nothing but the deaths is known, with the ways of censoring that suit them both.
+
+    Parameters
+    ----------
+    control, treatment
+        Arms of a trial; where anything else is known, or nothing suits both, they stay as they are.
+    """
+    one, other = (
+        {
+            chain.path.tail.way: (chain, probability)
+            for chain, probability in zip(fit.chains, fit.probabilities, strict=True)
+        }
+        for fit in (control, treatment)
+    )
+    shared = [way for way in one if way in other]
+    if not (control.is_open and treatment.is_open and shared):
+        return control, treatment
+    both = np.array([one[way][1] * other[way][1] for way in shared])
+    return _of_likely([one[way][0] for way in shared], both), _of_likely([other[way][0] for way in shared], both)
 
 
-def _timed(chain: Chain) -> tuple[Chain, float]:
+def deaths_alike(control: ArmFit, treatment: ArmFit, events: int) -> tuple[Array, Array]:
+    """Return how the deaths of both arms divide between them if their censored leave alike, and how probable that is.
+
+    Parameters
+    ----------
+    control, treatment
+        Arms whose own deaths are not known.
+    events
+        Deaths of both.
+
+    Returns
+    -------
+    deaths, probabilities
+        By way of censoring, shape ``(W, 2)`` and ``(W,)``.
+    """
+    arms = control.chains[0].path, treatment.chains[0].path
+    curves, table = [arm.survival for arm in arms], any(arm.known.has_table for arm in arms)
+    deaths, off = [], []
+    for tail in OPEN_TAILS:
+        paths = [arm if arm.known.has_table else replace(arm, tail=tail) for arm in arms]
+        timing = _timing(paths, curves, events, last=True)
+        later = (_later(path, curve, timing, last=True) for path, curve in zip(paths, curves, strict=True))
+        found = np.array([path.deaths.sum() for path in later])
+        deaths.append(found / found.sum() * events)
+        off.append(_improbable(timing, float(found.sum()), events, table=table))
+    weights = np.exp(-(np.array(off) - min(off)) / 2)
+    return np.array(deaths), weights / weights.sum()
+
+
+def _of_likely(chains: Sequence[Chain], weights: Array) -> ArmFit:
+    """Return the fit of chains that are likely enough, the most probable one first."""
+    order = np.argsort(-weights, kind="stable")
+    order = order[weights[order] > LEAST_PROBABILITY * weights.sum()]
+    return ArmFit(tuple(chains[place] for place in order), weights[order] / weights[order].sum())
+
+
+def _fitted(first: Path, tail: Tail) -> tuple[Chain, float]:
+    """Return the chain of a way of censoring, and its score: the log likelihood of points, deaths and timing."""
+    path, known = replace(first, tail=tail), first.known
+    if known.events is not None and not known.has_table:  # where a curve ends nothing but the deaths holds it
+        return _timed(path, FIRST_SIGMA, first.survival, last=True, rounds=ROUNDS)
+    chain = _settled(path, FIRST_SIGMA, ROUNDS)
+    if known.events is None:
+        return chain, chain.log_likelihood
+    # the censored after the last number at risk may shift with the others or not: what the curve says decides, as
+    # whole deaths must fit its last, steep steps
+    ways = (_timed(chain.path, chain.sigma, chain.path.survival, last=last) for last in (True, False))
+    return max(ways, key=itemgetter(1))
+
+
+def _timed(path: Path, sigma: float, survival: Array, *, last: bool, rounds: int = 2) -> tuple[Chain, float]:
     """Return a chain whose censored leave when the known number of deaths makes most probable, and its score.
 
-    The censored after the last number at risk may shift with the others or not: what the curve says decides, as
-    whole deaths must fit its last, steep steps.
+    The same curve takes more deaths if the censored leave later. Which curve it is, the points tell first, the chain
+    then.
     """
-    if chain.path.known.events is None:
-        return chain, chain.log_likelihood
-    ways = (True, False) if chain.path.known.has_table else (True,)
-    return max((_shifted_to_deaths(chain, chain.path.known.events, tail) for tail in ways), key=itemgetter(1))
+    events, table = path.known.events or 0, path.known.has_table
+    for times in (rounds, 2):
+        timing = _timing([path], [survival], events, last=last)
+        chain = _settled(_later(path, survival, timing, last=last), sigma, times)
+        survival, sigma = chain.path.survival, chain.sigma
+    return chain, chain.log_likelihood - _improbable(timing, float(chain.deaths.sum()), events, table=table) / 2
 
 
-def _shifted_to_deaths(chain: Chain, events: int, tail: bool) -> tuple[Chain, float]:
-    """Return a chain of the most probable timing, and its log likelihood, deaths and timing included.
+def _timing(paths: Sequence[Path], curves: Sequence[Array], events: int, *, last: bool) -> float:
+    """Return the most probable log of the timing of the censored, given the deaths of all paths and their curves."""
+    table = any(path.known.has_table for path in paths)
 
-    The same curve takes more deaths if the censored leave later, nearly in proportion to the log ``t`` of the timing:
-    with ``t ~ N(0, s^2)`` and ``events ~ N(found + slope t, sd^2)`` it is most probable at
-    ``slope s^2 (events - found) / (slope^2 s^2 + sd^2)``; secants follow where it is not in proportion.
-    """
-    spread, share = (TIMING_SD, 1.0) if chain.path.known.has_table else (OPEN_TIMING_SD, OPEN_DEATHS)
-    timed, timing, found = chain, 0.0, float(chain.deaths.sum())
-    following = TIMING_SD if events > found else -TIMING_SD
-    for _ in range(SECANTS):
-        step, before = following - timing, found
-        timed, timing = _later(chain, timed, following, tail), following
-        found = float(timed.deaths.sum())
-        slope = (found - before) / step
-        best = slope * (events - found + slope * timing) / (slope**2 + (share * deaths_sd(found) / spread) ** 2)
-        following = float(np.clip(best, -MOST_SDS * spread, MOST_SDS * spread))
-        if abs(following - timing) < LEAST_STEP:
-            break
-    off = (events - found) / (share * deaths_sd(found))
-    return timed, timed.log_likelihood - (off**2 + (timing / spread) ** 2) / 2
+    def improbable(timing: float) -> float:
+        later = (_later(path, curve, timing, last=last) for path, curve in zip(paths, curves, strict=True))
+        return _improbable(timing, sum(float(path.deaths.sum()) for path in later), events, table=table)
+
+    most = MOST_SDS * (TIMING_SD if table else OPEN_TIMING_SD)
+    tried = np.linspace(-most, most, TRIED)
+    place = int(np.argmin([improbable(one) for one in tried]))
+    around = tried[max(place - 1, 0)], tried[min(place + 1, TRIED - 1)]
+    return float(minimize_scalar(improbable, bounds=around, method="bounded").x)
+
+
+def _improbable(timing: float, found: float, events: int, *, table: bool) -> float:
+    """Return twice the negative log probability of a timing, ``N(0, s^2)``, and of deaths, ``N(found, sd^2)``."""
+    spread, share = (TIMING_SD, 1.0) if table else (OPEN_TIMING_SD, OPEN_DEATHS)
+    return ((events - found) / (share * deaths_sd(found))) ** 2 + (timing / spread) ** 2
 
 
 def deaths_sd(found: float) -> float:
@@ -137,16 +207,16 @@ def deaths_sd(found: float) -> float:
     return max(DEATHS_SD * found, 1.0)
 
 
-def _later(chain: Chain, near: Chain, timing: float, tail: bool) -> Chain:
-    """Return a chain whose censored leave later, also after the last interval or not; settled from one near it."""
-    shift = TAIL_TIMING * timing if tail else 0.0
-    shifted = replace(chain.path.tail, power=chain.path.tail.power * float(np.exp(-shift)))
-    path = replace(near.path, tail=shifted, timing=float(np.exp(timing)))
-    return _settled(Chain(with_curve(path, near.path.survival), near.sigma))
+def _later(path: Path, survival: Array, timing: float, *, last: bool) -> Path:
+    """Return a path that falls as a curve, its censored later; after the last number at risk too, or not there."""
+    shift = TAIL_TIMING * timing if last else 0.0
+    tail = replace(path.tail, power=path.tail.power * float(np.exp(-shift)))
+    return with_curve(replace(path, tail=tail, timing=float(np.exp(timing))), survival)
 
 
-def _settled(chain: Chain, rounds: int = 2) -> Chain:
-    """Move a chain's reference path to its own expectation, some times over."""
+def _settled(path: Path, sigma: float, rounds: int) -> Chain:
+    """Return the chain about a path that is moved to the chain's own expectation, some times over."""
+    chain = Chain(path, sigma)
     for _ in range(rounds):
         chain = Chain(replace(chain.path, deaths=chain.deaths), chain.better_sigma)
     return chain
@@ -163,7 +233,7 @@ def _tails(first: Path) -> dict[Tail, float]:
     if not known.has_table:
         if known.events is None:
             return {Tail(0.0): 1.0}  # nothing tells about censoring
-        return OPEN_TAILS  # known deaths move the power
+        return dict.fromkeys(OPEN_TAILS, 1 / len(OPEN_TAILS))  # known deaths move the powers
     before, last, end = known.edges[-3:]
     if end <= last:
         return {Tail(0.0): 1.0}

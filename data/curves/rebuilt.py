@@ -24,7 +24,7 @@ from .known import check_lengths, known_of
 from .path import ArmCurve, Array
 from .plausible import check_plausible, nearest
 from .reading import Curves, DigitisedCurve, read_curves
-from .rebuilding import ArmFit, fit_arm
+from .rebuilding import ArmFit, alike, fit_arm
 
 COUNT_HALF_WIDTH = 0.5
 
@@ -296,6 +296,7 @@ def rebuild_curves(record: Record, *, imputations: int = 20, seed: int = 1) -> R
     control, treatment = (_fitted(record, curve, known) for curve, (known, _) in zip(curves, arms, strict=True))
     goes_on = any(later for _, later in arms)
     ways = ((control, treatment),) if goes_on else share_out(record, (control, treatment), notes)
+    ways = tuple(alike(*way) for way in ways)
     notes += check_plausible(record, ways[0])
     return RebuiltCurves(record, curves, ways, imputations, seed, tuple(notes))
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from lifelines import KaplanMeierFitter
 from lifelines.datasets import load_gbsg2
+from scipy.optimize import brentq
 
 from secondlook.data import InputError
 from secondlook.data.curves import rebuild_curves
@@ -272,6 +273,24 @@ def test_small_study(study):
                 assert medians[1] == pytest.approx(medians[0], rel=MEDIANS)
 
 
+def nearly_all_dead(study):
+    rng, treated = np.random.default_rng(0), np.arange(1000) % 2 == 1
+    death, closing = rng.exponential(np.where(treated, 12, 8)), rng.uniform(16, 46, 1000)
+    return study.Trial("0", np.minimum(death, closing), death <= closing, treated)
+
+
+@pytest.mark.parametrize("made_by", [lambda study: study.simulated(16, 950, 1), nearly_all_dead])
+def test_deaths_alone(study, made_by):
+    """Without a risk table the arms' deaths tell when patients were censored: half a standard error off at most."""
+    trial = made_by(study)
+    (made,) = study.rebuilt(trial, 1, int(trial.name), ways=["deaths alone"])["deaths alone"]
+    (truth, error), (found, _) = (
+        cox_fit(np.maximum(one.time, 1e-6), one.event, one.treatment) for one in (trial, made)
+    )
+    assert made.event.sum() == trial.event.sum()
+    assert abs(found - truth) < 0.5 * error
+
+
 def test_round_trip(rebuilt):
     sheet = rebuilt.fit_sheet
     points = sheet[sheet["item"] == "curve"]
@@ -313,17 +332,37 @@ def with_deaths(control):
     return arms | {"control": arms["control"] | {"events": control}}
 
 
+def censored_alike(followed, power_sd=1.25):
+    """Return how many of 80 deaths are control's if ``followed(s)^p`` reach a share ``s``, and a weight."""
+    time = np.linspace(0, 36, 20_001)
+    kept = followed((time[1:] + time[:-1]) / 72)
+
+    def deaths(power):
+        return [-100 * (kept**power @ np.diff(yearly ** (time / 12))) for yearly in (0.97**12, 0.985**12)]
+
+    power = np.exp(brentq(lambda log: sum(deaths(np.exp(log))) - 80, -5, 5))
+    return deaths(power)[0], np.exp(-((np.log(power) / power_sd) ** 2) / 2)
+
+
 def test_deaths_of_both_arms_are_shared_out_and_the_shares_vary(located):
-    """200 patients, 66.6 and 42.0 deaths if nobody is censored, 80 in all: what is censored splits 18 to 11."""
+    """200 patients, 66.6 and 42.0 deaths if nobody is censored, 80 in all: the same censoring in both arms."""
     made = rebuild_curves(located(FALLING, BETTER, totals={"events": 80}), imputations=6)
+    ways = [lambda s, start=start: np.clip((1 - s) / (1 - start), 0, 1) for start in (0, 0.25, 0.5)]
+    share, weight = np.transpose([censored_alike(way) for way in (*ways, lambda s: 1 - s / 2)])
+    control = np.average(share, weights=weight)
     events = made.patients.groupby("arm")["event"].sum()
-    assert events.to_dict() == {"control": 49, "treatment": 31}
+    assert events.to_dict() == {"control": round(control), "treatment": 80 - round(control)}
     deaths = made.table.deaths.sum(("stratum", "interval")).transpose("imputation", "arm").to_numpy()
     np.testing.assert_array_equal(deaths.sum(axis=1), 80)
-    variance = np.array([1 + (0.25 * 17.6) ** 2, 1 + (0.25 * 11.1) ** 2])
-    assert deaths[:, 0].std() == pytest.approx(np.sqrt(variance.prod() / variance.sum()), abs=0.4)
+    alone, hidden = np.array([66.6, 42.0]), np.array([66.6 - control, 42.0 - 80 + control])
+    variance = 1 + hidden * (1 - hidden / alone) + (0.1 * hidden) ** 2
+    between = np.average((share - control) ** 2, weights=weight)
+    assert deaths[:, 0].std() == pytest.approx(np.sqrt(variance.prod() / variance.sum() + between), abs=0.4)
     assert any("no numbers at risk of control" in note for note in made.notes)
-    assert any("only 80 of both: 49 of control and 31 of treatment" in note for note in made.notes)
+    assert any(
+        f"only 80 of both: {control:.0f} of control and {80 - control:.0f} of treatment" in note
+        for note in made.notes
+    )
     rows = made.fit_sheet.query("item == 'deaths'")
     assert rows[["arm", "printed", "reproduced", "source"]].to_numpy().tolist() == [["", "80", 80.0, "totals"]]
 
