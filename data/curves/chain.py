@@ -81,8 +81,10 @@ class Chain:
 
     @cached_property
     def _nearest(self) -> Counts:
-        bounds = self.path.bounds
-        return np.searchsorted((bounds[:-1] + bounds[1:]) / 2, self.path.known.time)
+        bounds, known = self.path.bounds, self.path.known
+        nearest = np.searchsorted((bounds[:-1] + bounds[1:]) / 2, known.time)
+        cell = np.clip(np.searchsorted(bounds, known.time, side="right") - 1, 0, bounds.size - 2)
+        return np.select(known.drops, [cell, cell + 1], nearest)
 
     @cached_property
     def error(self) -> Array:

@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 CELLS = 240
 SMOOTHING = 0.08  # of follow-up: bandwidth of the hazard about which deaths scatter
+LEVEL = 1e-4  # by how much a step's corners may differ
 FEWEST = 1e-3  # patients at risk: keeps logarithms finite
 
 
@@ -55,6 +56,21 @@ class ArmCurve:
     def has_table(self) -> bool:
         """Whether there are numbers at risk after time zero."""
         return self.risk_times.size > 1
+
+    @cached_property
+    def drops(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which points are upper and lower corners: two points at one time are the ends of a step."""
+        below = np.append(np.diff(self.time) == 0, False)
+        return below, np.roll(below, 1)
+
+    @cached_property
+    def plateaus(self) -> Array:
+        """Begin and end of steps of which both corners are points, shape ``(n, 2)``: nobody dies within."""
+        upper, lower = self.drops
+        begins, ends = lower | (self.time == 0), upper | (self.time == self.time[-1])
+        level = np.abs(np.diff(self.survival)) < LEVEL
+        flat = np.flatnonzero(level & begins[:-1] & ends[1:])
+        return np.column_stack([self.time[flat], self.time[flat + 1]])
 
     @cached_property
     def room(self) -> Counts:
@@ -186,10 +202,13 @@ class Path:
 
     @cached_property
     def expected(self) -> Array:
-        """Deaths by cell under a smooth hazard; none after the curve's end, shape ``(G,)``."""
+        """Deaths by cell under a smooth hazard; none after the curve's end and within steps, shape ``(G,)``."""
         width, middle = np.diff(self.bounds), (self.bounds[:-1] + self.bounds[1:]) / 2
         exposure = (self.at_risk[:-1] + self.at_risk[1:]) / 2 * width
-        drawn = self.bounds[:-1] < self.known.time[-1]
+        begins, ends = self.known.plateaus.T
+        place = np.searchsorted(begins, self.bounds[:-1] + 1e-9, side="right")
+        flat = self.bounds[1:] <= np.append(-np.inf, ends)[place] + 1e-9
+        drawn = (self.bounds[:-1] < self.known.time[-1]) & ~flat
         kernel = np.exp(-(((middle[:, None] - middle) / (SMOOTHING * self.known.end)) ** 2) / 2) * drawn
         hazard = (kernel @ self.deaths + 1e-3) / np.maximum(kernel @ exposure, 1e-12)
         return np.where(drawn, hazard * exposure, 0.0)

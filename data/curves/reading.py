@@ -161,7 +161,8 @@ def _in_order(time: Array, survival: Array) -> tuple[Array, Array, list[str]]:
     if (rises := np.diff(survival) > 0).any():
         most = float(np.diff(survival).max())
         notes.append(f"{_points(rises)} higher than the one before, by up to {most:.3g}: the fit never rises")
-    if time.size > LONG_GAP_POINTS and np.diff(time)[-1] > LONG_GAP * np.ptp(time):
+    step = time.size > FEWEST_POINTS and time[-3] == time[-2] and survival[-2] == survival[-1]  # drawn to the end
+    if time.size > LONG_GAP_POINTS and np.diff(time)[-1] > LONG_GAP * np.ptp(time) and not step:
         notes.append(f"the last point, at {time[-1]:g}, lies far after the one before, at {time[-2]:g}: check it")
     if time[0] > 0:
         notes.append("no point at time 0: the curve begins at 1")

@@ -73,6 +73,8 @@ def test_a_last_point_far_after_the_others_is_told(located):
     far, near = (FALLING + f"{at},0.33\n" for at in (60, 40))
     assert any("the last point, at 60, lies far after" in note for note in read_curves(located(far))[0].notes)
     assert not any("lies far after" in note for note in read_curves(located(near))[0].notes)
+    corners = FALLING + "36,0.3\n60,0.3\n"
+    assert not any("lies far after" in note for note in read_curves(located(corners))[0].notes)
 
 
 def test_a_low_first_point_is_no_share_of_events(located):

@@ -128,6 +128,19 @@ def test_no_deaths_on_a_flat_tail(study):
         np.testing.assert_array_equal([(found >= at).sum() for at in (12, 24, 36, 48)], fit.known.at_risk[1:])
 
 
+def test_nobody_dies_between_the_corners_of_a_step(study):
+    """Drawn as corners: deaths are where the curve falls, to a 240th of follow-up, and nearly as many."""
+    trial = study.simulated(2, 150, 5)
+    time, event = (values[trial.treatment] for values in (trial.time, trial.event))
+    table = np.linspace(0, time.max(), 6)[:-1]
+    at_risk = np.array([(time >= at).sum() for at in table])
+    known = ArmCurve(*study.drawn(time, event), table, at_risk, None, time.max())
+    made, died = fit_arm(known).patients()
+    off = np.abs(made[died][:, None] - time[event]).min(axis=1)
+    assert off.max() < known.end / 240
+    assert died.sum() == pytest.approx(event.sum(), abs=1)
+
+
 def test_known_deaths_are_met(study, trial):
     time, event = trial.time[trial.treatment], trial.event[trial.treatment]
     known = arm_curve(study, time, event, [0.0, 12, 24, 36], int(event.sum()), jitter=0.005)
