@@ -1,5 +1,5 @@
 # make reanalysis   install into .venv and run the main job into results/mf07-01/
-# make test         install and run the tests
+# make test         install and run the tests, in two processes
 # make lint         ruff and mypy
 # make bench        the speed table (benchmarks/README.md)
 # make lock         write requirements.lock anew (needs uv)
@@ -15,7 +15,7 @@ reanalysis: $(STAMP)
 	$(BIN)/secondlook reanalyse mf07-01 --out results/mf07-01
 
 test: $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -53,11 +53,17 @@ def check_deaths(record: Record, field: str, events: int, *arms: ArmCurve) -> No
 
 
 def _bounds(known: ArmCurve) -> tuple[float, float]:
-    """Return the fewest and the most deaths that an arm's curve and numbers at risk allow."""
+    """Return the fewest and the most deaths that an arm's curve and numbers at risk allow.
+
+    Survival at a time is between those at the points before and after it.
+    """
     survival = np.maximum(isotonic_regression(known.survival, increasing=False).x.clip(max=1.0), 1e-9)
-    levels = np.append(1.0, survival)[np.searchsorted(known.time, known.edges, side="right")]
-    ratio, later = levels[1:] / levels[:-1], np.append(known.at_risk[1:], 0)
-    return float((later * (1 / ratio - 1)).sum()), float((known.at_risk * (1 - ratio)).sum())
+    before = np.append(1.0, survival)[np.searchsorted(known.time, known.edges, side="right")]
+    after = np.append(survival, survival[-1])[np.searchsorted(known.time, known.edges)]
+    after[0] = 1.0
+    least, most = np.minimum(before[1:] / after[:-1], 1.0), after[1:] / before[:-1]
+    later = np.append(known.at_risk[1:], 0)
+    return float((later * (1 / least - 1)).sum()), float((known.at_risk * (1 - most)).sum())
 
 
 def printed_total(record: Record) -> int | None:

@@ -66,7 +66,7 @@ def known_of(record: Record, curve: DigitisedCurve, notes: list[str]) -> tuple[A
 
 
 def check_lengths(record: Record, curves: Curves) -> Iterator[str]:
-    """Yield that one arm's curve is much longer than the other's; refuse curves that differ in their unit.
+    """Yield that an arm's curve is much longer than the other's, or the same; refuse curves in different units.
 
     Parameters
     ----------
@@ -80,6 +80,9 @@ def check_lengths(record: Record, curves: Curves) -> Iterator[str]:
     InputError
         Names both files and where they end.
     """
+    control, treatment = curves
+    if np.array_equal(control.time, treatment.time) and np.array_equal(control.survival, treatment.survival):
+        yield f"{control.file} and {treatment.file} hold the same points: check that each is of its own arm"
     shorter, longer = sorted(curves, key=lambda curve: float(curve.time[-1]))
     ends = [float(curve.time[-1]) for curve in (shorter, longer)]
     if ends[1] < LENGTHS * ends[0]:

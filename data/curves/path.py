@@ -72,6 +72,33 @@ class ArmCurve:
         flat = np.flatnonzero(level & begins[:-1] & ends[1:])
         return np.column_stack([self.time[flat], self.time[flat + 1]])
 
+    def within_steps(self, begin: Array, end: Array) -> NDArray[np.bool_]:
+        """Return which stretches of time lie within a step both corners of which are points."""
+        begins, ends = self.plateaus.T
+        place = np.searchsorted(begins, begin + 1e-9, side="right")
+        return np.asarray(end <= np.append(-np.inf, ends)[place] + 1e-9)
+
+    def nearest(self, time: Array, died: NDArray[np.bool_], reach: float) -> Array:
+        """Return the values nearest to those read off that a curve of patients, with its steps, takes at their times.
+
+        The last point is the curve's end, after every death.
+
+        Parameters
+        ----------
+        time, died
+            One entry per patient.
+        reach
+            How far to the sides to look, as a share of follow-up.
+        """
+        order = np.lexsort((~died, time))
+        survival = np.append(1.0, np.cumprod(np.where(died[order], 1 - 1 / np.arange(time.size, 0, -1), 1.0)))
+        low, high = (
+            survival[np.searchsorted(time[order], self.time + way * self.end, side="right")]
+            for way in (reach, -reach)
+        )
+        high[-1] = low[-1]
+        return np.clip(self.survival, low, high)
+
     @cached_property
     def room(self) -> Counts:
         """By how many patients each interval of the risk table falls; the last one ends with follow-up."""
@@ -205,9 +232,7 @@ class Path:
         """Deaths by cell under a smooth hazard; none after the curve's end and within steps, shape ``(G,)``."""
         width, middle = np.diff(self.bounds), (self.bounds[:-1] + self.bounds[1:]) / 2
         exposure = (self.at_risk[:-1] + self.at_risk[1:]) / 2 * width
-        begins, ends = self.known.plateaus.T
-        place = np.searchsorted(begins, self.bounds[:-1] + 1e-9, side="right")
-        flat = self.bounds[1:] <= np.append(-np.inf, ends)[place] + 1e-9
+        flat = self.known.within_steps(self.bounds[:-1], self.bounds[1:])
         drawn = (self.bounds[:-1] < self.known.time[-1]) & ~flat
         kernel = np.exp(-(((middle[:, None] - middle) / (SMOOTHING * self.known.end)) ** 2) / 2) * drawn
         hazard = (kernel @ self.deaths + 1e-3) / np.maximum(kernel @ exposure, 1e-12)

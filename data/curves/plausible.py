@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import input_error
 from ..fields import ARMS, ArmId
-from ..publishing import cox_fit, kaplan_meier, km_median
+from ..publishing import cox_fit, km_median
 from ..record import Record
 from .deaths import Pair, printed_total
 from .path import Array
@@ -18,26 +18,9 @@ from .rebuilding import ArmFit
 
 MISSED, STEPS = 0.05, 2.0  # off the points on average, beyond so many deaths' steps: it is another curve
 HARDLY, EARLY = 0.05, 0.15  # of follow-up: half of the patients censored so early is refused, is told
-UNLIKE = 1.5  # times as long until half of the patients are censored in one arm as in the other is told
+UNLIKE, MOST_ERRORS = 1.5, 4.0  # times as long until half of an arm is censored, and beyond chance: is told
 CONTRADICTED, OPENLY_CONTRADICTED = 0.5, 1.0  # standard errors off a printed log hazard ratio; without risk tables
-ASTRAY = 0.03  # off a point, beyond a death's steps: worth a note
-
-
-def nearest(time: Array, event: NDArray[np.bool_], fit: ArmFit) -> Array:
-    """Return the values nearest to those read off that a rebuilt curve, steps included, takes about their times.
-
-    Parameters
-    ----------
-    time, event
-        One entry per rebuilt patient.
-    fit
-        What they were rebuilt from.
-    """
-    known, reach = fit.known, fit.sigma * fit.known.end
-    low, high = (
-        np.array([kaplan_meier(time, event, when)[0] for when in known.time + shift]) for shift in (reach, -reach)
-    )
-    return np.clip(known.survival, low, high)
+ASTRAY, SIDEWAYS = 0.03, 3.0  # off a point, beyond deaths' steps and so many digitising errors in time: worth a note
 
 
 def check_plausible(record: Record, fits: Pair) -> Iterator[str]:
@@ -62,10 +45,8 @@ def check_plausible(record: Record, fits: Pair) -> Iterator[str]:
         if fit.is_open and end < EARLY * fit.known.end:
             told = f"half of the patients of {arm} are censored by {end:.3g} of {fit.known.end:.3g}"
             yield f"{told} {record.time_unit}, as {_field(record, arm)[0]} implies: check it"
-    told_by_arm = (
-        all(map(_is_determined, fits)) and any(fit.is_open for fit in fits) and printed_total(record) is None
-    )
-    if told_by_arm and max(ends) > UNLIKE * min(ends):
+    implied = all(map(_is_determined, fits)) and any(fit.is_open for fit in fits)
+    if implied and printed_total(record) is None and max(ends) > UNLIKE * min(ends) and _differ(fits):
         when = " but ".join(f"by {end:.3g} {record.time_unit} in {arm}" for arm, end in zip(ARMS, ends, strict=True))
         yield f"half of the patients are censored {when}, as {record.event}s of the arms imply: check them"
     yield from _contradiction(record, fits)
@@ -74,6 +55,22 @@ def check_plausible(record: Record, fits: Pair) -> Iterator[str]:
 def _is_determined(fit: ArmFit) -> bool:
     """Return whether anything tells when patients of an arm were censored."""
     return fit.known.events is not None or fit.known.has_table
+
+
+def _differ(fits: Pair) -> bool:
+    """Return whether patients of the arms are censored at different rates, by more than chance."""
+    time, event, treated = _together(fits)
+    if event.all():
+        return False
+    ratio, error = cox_fit(np.maximum(time, 1e-9), ~event, treated)
+    return abs(ratio) > MOST_ERRORS * error
+
+
+def _together(fits: Pair) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return times of both arms, whether they are deaths, and whether of the treatment."""
+    arms = [fit.patients() for fit in fits]
+    time, event = (np.concatenate(parts) for parts in zip(*arms, strict=True))
+    return time, event, np.repeat([False, True], [one.size for one, _ in arms])
 
 
 def _field(record: Record, arm: ArmId) -> tuple[str, int | None]:
@@ -96,13 +93,13 @@ def _check_met(record: Record, arm: ArmId, fit: ArmFit) -> Iterator[str]:
     """Yield where patients rebuilt from what is known of an arm leave its curve; refuse it when they have another."""
     known, path = fit.known, fit.chains[0].path
     step = np.interp(known.time, (path.bounds[:-1] + path.bounds[1:]) / 2, path.weight)
-    off = np.abs(nearest(*fit.patients(), fit) - known.survival)
+    off = np.abs(known.nearest(*fit.patients(), SIDEWAYS * fit.sigma) - known.survival)
     beyond = np.maximum(off - STEPS * step, 0.0)
     if beyond.mean() <= MISSED:
         worst = int(np.argmax(beyond))
         if beyond[worst] > ASTRAY:
-            where = f"{off[worst]:.2f} only, at {known.time[worst]:.3g}"
-            yield f"the curve of {arm} is met to within {where}: check what is known about that time"
+            where = f"by up to {off[worst]:.2f}, at {known.time[worst]:.3g}"
+            yield f"rebuilt patients of {arm} leave their curve {where}: what is known of it may be wrong"
         return
     field, value = (f"at_risk of {arm}", None) if known.events is None else _field(record, arm)
     told = f"with that the curve of {arm} would be off by {off.mean():.2f} on average"
@@ -126,9 +123,7 @@ def _contradiction(record: Record, fits: Pair) -> Iterator[str]:
     printed = record.overall_hazard_ratio
     if printed is None or not all(map(_is_determined, fits)):
         return
-    arms = [fit.patients() for fit in fits]
-    time, event = (np.concatenate(parts) for parts in zip(*arms, strict=True))
-    treated = np.repeat([False, True], [one.size for one, _ in arms])
+    time, event, treated = _together(fits)
     found, error = cox_fit(np.maximum(time, 1e-9), event, treated)
     value = printed.treatment_over_control
     off = abs(found - math.log(value))

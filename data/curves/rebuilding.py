@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from operator import itemgetter
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.optimize import minimize_scalar
 
 from .chain import Chain
 from .path import ArmCurve, Array, Counts, Path, Tail, first_path, with_curve
+from .small_arms import SMALL, moved
 
 FIRST_SIGMA = 0.006
 ROUNDS = 6
@@ -69,15 +71,31 @@ class ArmFit:
         rng
             Draws them; without it they are the most probable ones.
         """
-        if rng is None:
-            chain = self.chains[0]
-            deaths = _honoured(chain.deaths, chain.path)
-            reached = np.floor(np.append(0.0, np.cumsum(deaths)) + 0.5 + 1e-9).astype(np.int64)
-        else:
-            chain = self.chains[int(rng.choice(len(self.chains), p=self.probabilities))]
-            deaths = _honoured(chain.draw(rng).astype(float), chain.path)
-            reached = np.floor(np.append(0.0, np.cumsum(deaths)) + rng.uniform()).astype(np.int64)
-        return _patients(chain.path, reached, rng)
+        return self.likeliest if rng is None else self._drawn(rng)
+
+    @cached_property
+    def likeliest(self) -> tuple[Array, NDArray[np.bool_]]:
+        """The most probable patients: times, and whether they are deaths."""
+        chain = self.chains[0]
+        deaths = _honoured(chain.deaths, chain.path)
+        reached = np.floor(np.append(0.0, np.cumsum(deaths)) + 0.5 + 1e-9).astype(np.int64)
+        patients = _patients(chain.path, reached, None)
+        return (
+            moved(self.known, chain.sigma, *patients, np.random.default_rng(0), best=True)
+            if self._is_small
+            else patients
+        )
+
+    def _drawn(self, rng: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
+        chain = self.chains[int(rng.choice(len(self.chains), p=self.probabilities))]
+        deaths = _honoured(chain.draw(rng).astype(float), chain.path)
+        reached = np.floor(np.append(0.0, np.cumsum(deaths)) + rng.uniform()).astype(np.int64)
+        patients = _patients(chain.path, reached, rng)
+        return moved(self.known, chain.sigma, *patients, rng, best=False) if self._is_small else patients
+
+    @property
+    def _is_small(self) -> bool:
+        return self.known.patients <= SMALL and (self.known.has_table or self.is_open)
 
 
 def fit_arm(known: ArmCurve) -> ArmFit:

@@ -22,7 +22,7 @@ from ..subgroup import OVERALL
 from .deaths import Pair, printed_total, share_out
 from .known import check_lengths, known_of
 from .path import ArmCurve, Array
-from .plausible import check_plausible, nearest
+from .plausible import check_plausible
 from .reading import Curves, DigitisedCurve, read_curves
 from .rebuilding import ArmFit, alike, fit_arm
 
@@ -164,7 +164,7 @@ class RebuiltCurves:
     def _round_trip(self, curve: DigitisedCurve, fit: ArmFit) -> Iterator[dict[str, object]]:
         time, event = self.of_arm(curve.arm)
         half = math.sqrt(3) * fit.sigma  # a uniform of this half-width has the digitising error for its SD
-        found = nearest(time, event == 1, fit)
+        found = fit.known.nearest(time, event == 1, fit.sigma)
         for at, read, made, error in zip(curve.time, curve.survival, found, fit.error, strict=True):
             yield _row(POINT, curve.arm, at, f"{read:.4f}", read, made, half * error, curve.file)
         known = fit.known

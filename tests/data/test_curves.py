@@ -128,6 +128,41 @@ def test_no_deaths_on_a_flat_tail(study):
         np.testing.assert_array_equal([(found >= at).sum() for at in (12, 24, 36, 48)], fit.known.at_risk[1:])
 
 
+@pytest.mark.parametrize(("with_deaths", "with_table"), [(True, False), (True, True), (False, True)])
+def test_small_arms_meet_their_curve(with_deaths, with_table):
+    """28 patients, points off by 0.0025: the most probable meet them nearly as the true ones do, draws less well."""
+    rng = np.random.default_rng(3)
+    death, censored = rng.exponential(12, 28), rng.uniform(3, 30, 28)
+    time, event = np.minimum(death, censored), death <= censored
+    at = np.linspace(0, time.max(), 65)
+    survival = np.array([kaplan_meier(time, event, one)[0] for one in at]) + rng.normal(0, 0.0025, 65)
+    table = np.arange(0, time.max(), 6) if with_table else np.zeros(1)
+    at_risk, deaths = (time[:, None] >= table).sum(axis=0), int(event.sum())
+    known = ArmCurve(at, survival, table, at_risk, deaths if with_deaths else None, time.max())
+    fit = fit_arm(known)
+
+    def off(patients):
+        return np.abs(known.nearest(*patients, 0.003) - survival).mean()
+
+    drawn = [fit.patients(np.random.default_rng(seed)) for seed in range(5)]
+    assert off((time, event)) < 0.0025
+    assert off(fit.patients()) < 0.004
+    assert np.mean([off(patients) for patients in drawn]) < 0.012
+    for made, died in (fit.patients(), *drawn):
+        np.testing.assert_array_equal((made[:, None] >= table).sum(axis=0), at_risk)
+        assert died.sum() == pytest.approx(deaths, abs=0 if with_deaths else 2)
+
+
+def test_sparse_points_do_not_exclude_deaths(located):
+    """Between points at 12 and 36 survival at 24 lies between both: all of those who left may have died."""
+    text = "time,survival\n0,1\n6,0.85\n12,0.7\n36,0.1\n48,0.1\n"
+    at_risk = [{"arm": "control", "times": [0, 24, 48], "patients": [100, 30, 10]}]
+    arms = with_deaths(90)
+    made = rebuild_curves(located(text, text, at_risk=at_risk, arms=arms), imputations=0)
+    assert made.patients.groupby("arm")["event"].sum()["control"] == 90
+    assert any("hold the same points" in note for note in made.notes)
+
+
 def test_nobody_dies_between_the_corners_of_a_step(study):
     """Drawn as corners: deaths are where the curve falls, to a 240th of follow-up, and nearly as many."""
     trial = study.simulated(2, 150, 5)
