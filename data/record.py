@@ -201,12 +201,17 @@ class Record(Table):
     def landmark_times(self) -> tuple[float, ...]:
         """Return the times to report at.
 
-        The record's ``landmarks``, else the times of its printed survival, else two thirds and all of the
-        shorter of the arms' printed follow-up; empty when the record prints none of these.
+        The record's ``landmarks``, else the times of its printed survival, else `thirds` of the shorter of the arms'
+        printed follow-up; empty when the record prints none of these.
         """
         printed = sorted({item.time for item in self.survival if item.use})
         shorter = min((limit for limit in map(_longest, self.follow_up) if limit), default=None)
-        return self.landmarks or tuple(printed) or ((shorter * 2 / 3, shorter) if shorter else ())
+        return self.landmarks or tuple(printed) or (thirds(shorter) if shorter else ())
+
+
+def thirds(followed: float) -> tuple[float, float]:
+    """Return two thirds of follow-up, to two digits, and all of it."""
+    return float(f"{followed * 2 / 3:.2g}"), followed
 
 
 def _longest(item: FollowUp) -> float | None:

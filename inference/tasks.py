@@ -15,6 +15,7 @@ from ..data.cohort import MONTHS
 from ..data.effect_sets import EffectSet, effect_sets
 from ..data.errors import input_error
 from ..data.evidence import Study, pooled_trials
+from ..data.record import thirds
 from ..data.subgroup import parse_key
 from ..data.table import edges, interval_edges, regroup
 from ..models.priors import Prior
@@ -60,7 +61,7 @@ def model_edges(table: xr.Dataset, options: Options) -> NDArray[np.float64]:
 
 
 def default_landmarks(record: Record, table: xr.Dataset | None) -> tuple[float, ...]:
-    """Return the times to report at: the record's, else two thirds and all of the shorter follow-up.
+    """Return the times to report at: the record's, else about two thirds and all of the shorter follow-up.
 
     Parameters
     ----------
@@ -72,8 +73,8 @@ def default_landmarks(record: Record, table: xr.Dataset | None) -> tuple[float, 
     printed = record.landmark_times()
     if printed or table is None or record.source == "published":
         return printed
-    followed = np.floor(_followed_until(table))
-    return (float(followed * 2 / 3), float(followed)) if followed else ()
+    followed = float(np.floor(_followed_until(table)))
+    return thirds(followed) if followed else ()
 
 
 def _followed_until(table: xr.Dataset) -> float:

@@ -172,7 +172,7 @@ def test_landmarks_default_to_the_follow_up_of_both_arms_and_must_lie_within(rec
     table = tables_of(trial, [""], Options(), Notes(lambda _: None))[""].tables
     assert default_landmarks(trial, table) == (36, 60)
     bare = trial.model_copy(update={"landmarks": ()})
-    assert default_landmarks(bare, table) == (pytest.approx(170 / 3), 85.0)  # 2563 of 2659 days: 84.2 months
+    assert default_landmarks(bare, table) == (57, 85)  # 2563 of 2659 days: 84.2 months
     with pytest.raises(InputError, match="--landmarks: 86: must lie within follow-up of both arms, up to 85 months"):
         check_landmarks(trial, table, Options(landmarks=(86.0,)))
 
