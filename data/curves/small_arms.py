@@ -22,7 +22,7 @@ from .chain import LEAST_SIGMA, OUTLIER
 from .path import CELLS, ArmCurve, Array
 
 Mask = NDArray[np.bool_]
-SMALL = 80  # patients: more need none of it
+SMALL = 60  # patients: more need none of it
 REACHES = (0.004, 0.03, 0.2)  # of follow-up: SDs of a move in time
 STEPS_PER_PATIENT, MORE = 100, 3  # for draws; as many times more for the most probable patients
 ROUNDS = 8  # of steps, the error estimated after each
