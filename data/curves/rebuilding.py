@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 
 from .chain import Chain
 from .path import ArmCurve, Array, Counts, Path, Tail, first_path, with_curve
-from .small_arms import SMALL, moved
+from .small_arms import SMALL, SmallArm
 
 FIRST_SIGMA = 0.006
 ROUNDS = 6
@@ -80,18 +80,14 @@ class ArmFit:
         deaths = _honoured(chain.deaths, chain.path)
         reached = np.floor(np.append(0.0, np.cumsum(deaths)) + 0.5 + 1e-9).astype(np.int64)
         patients = _patients(chain.path, reached, None)
-        return (
-            moved(self.known, chain.sigma, *patients, np.random.default_rng(0), best=True)
-            if self._is_small
-            else patients
-        )
+        return SmallArm(chain).moved(patients, np.random.default_rng(0), best=True) if self._is_small else patients
 
     def _drawn(self, rng: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
         chain = self.chains[int(rng.choice(len(self.chains), p=self.probabilities))]
         deaths = _honoured(chain.draw(rng).astype(float), chain.path)
         reached = np.floor(np.append(0.0, np.cumsum(deaths)) + rng.uniform()).astype(np.int64)
         patients = _patients(chain.path, reached, rng)
-        return moved(self.known, chain.sigma, *patients, rng, best=False) if self._is_small else patients
+        return SmallArm(chain).moved(patients, rng, best=False) if self._is_small else patients
 
     @property
     def _is_small(self) -> bool:

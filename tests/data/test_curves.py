@@ -130,27 +130,27 @@ def test_no_deaths_on_a_flat_tail(study):
 
 @pytest.mark.parametrize(("with_deaths", "with_table"), [(True, False), (True, True), (False, True)])
 def test_small_arms_meet_their_curve(with_deaths, with_table):
-    """28 patients, points off by 0.0025: the most probable meet them nearly as the true ones do, draws less well."""
-    rng = np.random.default_rng(3)
-    death, censored = rng.exponential(12, 28), rng.uniform(3, 30, 28)
-    time, event = np.minimum(death, censored), death <= censored
-    at = np.linspace(0, time.max(), 65)
-    survival = np.array([kaplan_meier(time, event, one)[0] for one in at]) + rng.normal(0, 0.0025, 65)
-    table = np.arange(0, time.max(), 6) if with_table else np.zeros(1)
-    at_risk, deaths = (time[:, None] >= table).sum(axis=0), int(event.sum())
-    known = ArmCurve(at, survival, table, at_risk, deaths if with_deaths else None, time.max())
-    fit = fit_arm(known)
-
-    def off(patients):
-        return np.abs(known.nearest(*patients, 0.003) - survival).mean()
-
-    drawn = [fit.patients(np.random.default_rng(seed)) for seed in range(5)]
-    assert off((time, event)) < 0.0025
-    assert off(fit.patients()) < 0.004
-    assert np.mean([off(patients) for patients in drawn]) < 0.012
-    for made, died in (fit.patients(), *drawn):
-        np.testing.assert_array_equal((made[:, None] >= table).sum(axis=0), at_risk)
-        assert died.sum() == pytest.approx(deaths, abs=0 if with_deaths else 2)
+    """28 patients, points off by 0.0025: the most probable ones and draws miss them by little more than the true."""
+    off = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        death, censored = rng.exponential(12, 28), rng.uniform(3, 30, 28)
+        time, event = np.minimum(death, censored), death <= censored
+        at = np.linspace(0, time.max(), 65)
+        survival = np.array([kaplan_meier(time, event, one)[0] for one in at]) + rng.normal(0, 0.0025, 65)
+        table = np.arange(0, time.max() - 1, 6) if with_table else np.zeros(1)
+        at_risk, deaths = (time[:, None] >= table).sum(axis=0), int(event.sum())
+        known = ArmCurve(at, survival, table, at_risk, deaths if with_deaths else None, time.max())
+        fit = fit_arm(known)
+        sets = [(time, event), fit.patients(), fit.patients(np.random.default_rng(1))]
+        off.append([np.abs(known.nearest(*patients, 0.003) - survival).mean() for patients in sets])
+        for made, died in sets:
+            np.testing.assert_array_equal((made[:, None] >= table).sum(axis=0), at_risk)
+            assert died.sum() == pytest.approx(deaths, abs=0 if with_deaths else 2)
+    true, likeliest, drawn = np.mean(off, axis=0)
+    assert true < 0.002
+    assert likeliest < 0.004
+    assert drawn < 0.008
 
 
 def test_sparse_points_do_not_exclude_deaths(located):
