@@ -110,6 +110,13 @@ class ArmCurve:
         return np.append(self.risk_times, self.end)
 
 
+def kaplan_meier_at(time: Array, died: NDArray[np.bool_], *when: Array) -> tuple[Array, ...]:
+    """Return the Kaplan-Meier estimate of patients at some times, each given as an array."""
+    order = np.lexsort((~died, time))
+    survival = np.append(1.0, np.cumprod(np.where(died[order], 1 - 1 / np.arange(time.size, 0, -1), 1.0)))
+    return tuple(survival[np.searchsorted(time[order], at, side="right")] for at in when)
+
+
 @dataclass(frozen=True)
 class Tail:
     """Censoring after the last number at risk: the share that is followed up falls to 0 as a power of the time left.

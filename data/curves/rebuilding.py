@@ -80,14 +80,14 @@ class ArmFit:
         deaths = _honoured(chain.deaths, chain.path)
         reached = np.floor(np.append(0.0, np.cumsum(deaths)) + 0.5 + 1e-9).astype(np.int64)
         patients = _patients(chain.path, reached, None)
-        return SmallArm(chain).moved(patients, np.random.default_rng(0), best=True) if self._is_small else patients
+        return SmallArm(chain).typical(patients) if self._is_small else patients
 
     def _drawn(self, rng: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
         chain = self.chains[int(rng.choice(len(self.chains), p=self.probabilities))]
         deaths = _honoured(chain.draw(rng).astype(float), chain.path)
         reached = np.floor(np.append(0.0, np.cumsum(deaths)) + rng.uniform()).astype(np.int64)
         patients = _patients(chain.path, reached, rng)
-        return SmallArm(chain).moved(patients, rng, best=False) if self._is_small else patients
+        return SmallArm(chain).moved(patients, rng) if self._is_small else patients
 
     @property
     def _is_small(self) -> bool:

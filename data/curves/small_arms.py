@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .chain import LEAST_SIGMA, OUTLIER, Chain
-from .path import ArmCurve, Array
+from .path import ArmCurve, Array, kaplan_meier_at
 
 Mask = NDArray[np.bool_]
 Patients = tuple[Array, Mask]
 SMALL = 60  # patients: more need none of it
 REACHES = (0.004, 0.03, 0.2)  # of follow-up: SDs of a move in time
-STEPS_PER_PATIENT, MORE = 100, 3  # for draws; as many times more for the most probable patients
+STEPS_PER_PATIENT, DRAWS = 100, 11  # the typical one of so many draws
 HOT = (4.0, 2.8, 2.0, 1.4)  # times the chain's error in the first rounds, in which patients find their places
 ROUNDS = 8  # of steps, the error estimated after each of the others
 ANYWHERE = 0.02  # of the mean rate: how rarely, at least, somebody is censored at any time
@@ -49,7 +49,21 @@ class SmallArm:
         """What is known of the arm."""
         return self.chain.path.known
 
-    def moved(self, patients: Patients, rng: np.random.Generator, *, best: bool) -> Patients:
+    def typical(self, patients: Patients) -> Patients:
+        """Return, of some draws, the patients nearest to their mean: in survival and patients at risk over time.
+
+        Parameters
+        ----------
+        patients
+            As of `moved`.
+        """
+        draws = [self.moved(patients, np.random.default_rng(seed)) for seed in range(DRAWS)]
+        grid = self.chain.path.bounds
+        at_risk = [(time[:, None] >= grid).mean(axis=0) for time, _ in draws]
+        values = np.hstack([at_risk, [kaplan_meier_at(*draw, grid)[0] for draw in draws]])
+        return draws[int(np.argmin(((values - values.mean(axis=0)) ** 2).sum(axis=1)))]
+
+    def moved(self, patients: Patients, rng: np.random.Generator) -> Patients:
         """Return patients moved at random as the points allow.
 
         Parameters
@@ -58,15 +72,12 @@ class SmallArm:
             Times, and whether they are deaths; deaths and numbers at risk as known.
         rng
             Source of randomness.
-        best
-            Whether to return the most probable patients met, not the last ones.
         """
-        state, steps = patients, STEPS_PER_PATIENT * patients[0].size * (MORE if best else 1) // ROUNDS
+        state, steps = patients, STEPS_PER_PATIENT * patients[0].size // ROUNDS
         sigma = self.chain.sigma
         for place in range(ROUNDS):
             hot = HOT[place] if place < len(HOT) else 1.0
-            score = most = self._score(hot * sigma, state)
-            kept = state
+            score = self._score(hot * sigma, state)
             for _ in range(steps):
                 proposed = self._proposed(*state, rng)
                 if proposed is None:
@@ -74,10 +85,6 @@ class SmallArm:
                 other = self._score(hot * sigma, proposed)
                 if other >= score or rng.uniform() < math.exp(other - score):
                     state, score = proposed, other
-                    if score > most:
-                        most, kept = score, state
-            if best:
-                state = kept
             if place >= len(HOT):
                 sigma = min(self._error(sigma, state), self.chain.sigma)
         return state
@@ -124,11 +131,9 @@ class SmallArm:
             time[one] = rng.uniform(begin, end) if at_end else known.end
         elif way < 0.9 or known.events is not None:  # a death and a censoring
             other = int(rng.integers(time.size))
-            if died[one] == died[other] or at_end or time[other] >= known.end:
+            if died[one] == died[other]:
                 return None
             died[[one, other]] = died[[other, one]]
         else:
-            if at_end:
-                return None
             died[one] = not died[one]
         return time, died
