@@ -75,7 +75,7 @@ class ArmFit:
 
     @cached_property
     def likeliest(self) -> tuple[Array, NDArray[np.bool_]]:
-        """The most probable patients: times, and whether they are deaths."""
+        """The most probable patients, typical ones of a small arm: times, and whether they are deaths."""
         chain = self.chains[0]
         deaths = _honoured(chain.deaths, chain.path)
         reached = np.floor(np.append(0.0, np.cumsum(deaths)) + 0.5 + 1e-9).astype(np.int64)

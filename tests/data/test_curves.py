@@ -130,7 +130,7 @@ def test_no_deaths_on_a_flat_tail(study):
 
 @pytest.mark.parametrize(("with_deaths", "with_table"), [(True, False), (True, True), (False, True)])
 def test_small_arms_meet_their_curve(with_deaths, with_table):
-    """28 patients, points off by 0.0025: the most probable ones and draws miss them by little more than the true."""
+    """28 patients, points off by 0.0025: draws, and the typical one, miss them by little more than the true ones."""
     off = []
     for seed in range(3):
         rng = np.random.default_rng(seed)
@@ -147,9 +147,9 @@ def test_small_arms_meet_their_curve(with_deaths, with_table):
         for made, died in sets:
             np.testing.assert_array_equal((made[:, None] >= table).sum(axis=0), at_risk)
             assert died.sum() == pytest.approx(deaths, abs=0 if with_deaths else 2)
-    true, likeliest, drawn = np.mean(off, axis=0)
+    true, typical, drawn = np.mean(off, axis=0)
     assert true < 0.002
-    assert likeliest < 0.004
+    assert typical < 0.006
     assert drawn < 0.008
 
 
