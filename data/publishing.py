@@ -169,12 +169,23 @@ def kaplan_meier(time: Array, event: Mask, at: float) -> tuple[float, float]:
     return float(np.prod(1 - 1 / at_risk)), float(np.sum(1 / (at_risk * np.maximum(at_risk - 1, 1))))
 
 
+def kaplan_meier_curve(time: Array, event: Mask) -> tuple[Array, Array]:
+    """Return patients' times in order and the Kaplan-Meier estimate after each, shape ``(n,)`` both.
+
+    Parameters
+    ----------
+    time, event
+        One entry per patient.
+    """
+    order = np.lexsort((~event, time))
+    return time[order], np.cumprod(np.where(event[order], 1 - 1 / np.arange(time.size, 0, -1), 1.0))
+
+
 def km_median(time: Array, event: Mask) -> float | None:
     """Return the Kaplan-Meier median, ``None`` when it is not reached."""
-    order = np.lexsort((~event, time))
-    curve = np.cumprod(np.where(event[order], 1 - 1 / np.arange(time.size, 0, -1), 1.0))
-    below = np.flatnonzero(curve <= 0.5)
-    return float(time[order][below[0]]) if below.size else None
+    ordered, survival = kaplan_meier_curve(time, event)
+    below = np.flatnonzero(survival <= 0.5)
+    return float(ordered[below[0]]) if below.size else None
 
 
 def p_text(p: float) -> str:

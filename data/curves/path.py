@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from ..publishing import kaplan_meier_curve
+
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 CELLS = 240
@@ -110,11 +112,11 @@ class ArmCurve:
         return np.append(self.risk_times, self.end)
 
 
-def kaplan_meier_at(time: Array, died: NDArray[np.bool_], *when: Array) -> tuple[Array, ...]:
-    """Return the Kaplan-Meier estimate of patients at some times, each given as an array."""
-    order = np.lexsort((~died, time))
-    survival = np.append(1.0, np.cumprod(np.where(died[order], 1 - 1 / np.arange(time.size, 0, -1), 1.0)))
-    return tuple(survival[np.searchsorted(time[order], at, side="right")] for at in when)
+def survival_at(time: Array, died: NDArray[np.bool_], *when: Array) -> tuple[Array, ...]:
+    """Return the Kaplan-Meier estimate of patients at some times, each an array of them."""
+    ordered, survival = kaplan_meier_curve(time, died)
+    steps = np.append(1.0, survival)
+    return tuple(steps[np.searchsorted(ordered, at, side="right")] for at in when)
 
 
 @dataclass(frozen=True)

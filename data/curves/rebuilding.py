@@ -147,9 +147,9 @@ def deaths_alike(control: ArmFit, treatment: ArmFit, events: int) -> tuple[Array
         By way of censoring, shape ``(W, 2)`` and ``(W,)``.
     """
     arms = control.chains[0].path, treatment.chains[0].path
-    curves, table = [arm.survival for arm in arms], any(arm.known.has_table for arm in arms)
-    deaths, off = [], []
-    for tail in OPEN_TAILS:
+    curves, tables = [arm.survival for arm in arms], [arm.known.has_table for arm in arms]
+    table, deaths, off = any(tables), [], []
+    for tail in OPEN_TAILS[:1] if all(tables) else OPEN_TAILS:  # a risk table leaves no choice
         paths = [arm if arm.known.has_table else replace(arm, tail=tail) for arm in arms]
         timing = _timing(paths, curves, events, last=True)
         later = (_later(path, curve, timing, last=True) for path, curve in zip(paths, curves, strict=True))

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .chain import LEAST_SIGMA, OUTLIER, Chain
-from .path import ArmCurve, Array, kaplan_meier_at
+from .path import ArmCurve, Array, survival_at
 
 Mask = NDArray[np.bool_]
 Patients = tuple[Array, Mask]
@@ -60,7 +60,7 @@ class SmallArm:
         draws = [self.moved(patients, np.random.default_rng(seed)) for seed in range(DRAWS)]
         grid = self.chain.path.bounds
         at_risk = [(time[:, None] >= grid).mean(axis=0) for time, _ in draws]
-        values = np.hstack([at_risk, [kaplan_meier_at(*draw, grid)[0] for draw in draws]])
+        values = np.hstack([at_risk, [survival_at(*draw, grid)[0] for draw in draws]])
         return draws[int(np.argmin(((values - values.mean(axis=0)) ** 2).sum(axis=1)))]
 
     def moved(self, patients: Patients, rng: np.random.Generator) -> Patients:
