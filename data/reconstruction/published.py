@@ -19,12 +19,12 @@ from ..imputed import FIT_SHEET_COLUMNS
 from ..record import Record
 from ..subgroup import OVERALL
 from ..table import patient_rows, survival_table
+from .grid import follow_up_known, grid_to, horizon_of, last_printed, person_time, printed_times
 from .solver import Indices, Problem, Vector, solve
 from .strata import Strata, check_partition, strata_of, whole
 from .targets import Target, targets_of, withhold
-from .unknowns import KNOT_MONTHS, RealisedTable, Unknowns
+from .unknowns import RealisedTable, Unknowns
 
-HORIZON_BEYOND = 1.2  # times the latest printed time: printed ranges of follow-up are often too short
 MODE_TOLERANCE, DRAW_TOLERANCE = 1e-4, 0.5  # decrease of the objective (twice a log density) at which to stop
 MOST_ATTEMPTS = 25  # per imputation
 MOST_ROUNDS = 4  # of looking for numbers that contradict the others
@@ -115,7 +115,7 @@ class Reconstruction:
 
     @cached_property
     def table(self) -> xr.Dataset:
-        """The survival table by month, one imputation per draw."""
+        """The survival table by cell of the grid, one imputation per draw."""
         tables = self._tables
         subgroups = self.strata.subgroups
         levels = {
@@ -249,8 +249,8 @@ def reconstruct(
     seed
         Seed of the draws; imputation i is the same however many there are.
     horizon
-        Where the time grid ends, in the record's unit; the record's own by default, else 1.2 times the latest
-        printed time.
+        Where the time grid ends, in the record's unit; the record's own by default, else beyond the last patient
+        that any printed number allows (see `grid`).
     without
         Items to predict instead of using them, such as ``hazard_ratio``.
 
@@ -311,7 +311,7 @@ def _problem(unknowns: Unknowns, targets: Sequence[Target], sds: Vector, sizes: 
 
 
 def _with_the_last(tables: RealisedTable) -> NDArray[np.float64]:
-    """Return the censored by month; who is still followed up at the grid's end counts in its last month."""
+    """Return the censored by cell; who is still followed up at the grid's end counts in its last one."""
     censored = tables.censored.copy()
     censored[..., -1] += tables.at_risk[..., -1]
     return censored
@@ -323,22 +323,20 @@ def _start(record: Record, partition: str, horizon: float | None) -> tuple[Strat
     if control is None or treatment is None:
         raise _cannot(record, "patients of both arms")
     sizes = control, treatment
-    deaths, times = _total_deaths(record), _printed_times(record)
+    deaths = _total_deaths(record)
     if deaths is None:
         raise _cannot(record, "events of both arms or in all")
-    if not times:
+    if not printed_times(record):
         raise _cannot(record, "survival at a landmark, follow-up or numbers at risk")
-    month = measure.MONTHS[record.time_unit]
-    medians = [item.estimate.value for item in record.median if item.use and item.estimate]
-    end = horizon or record.horizon or _in_knots(HORIZON_BEYOND * max(*times, *medians, 0.0), month)
+    end = horizon or horizon_of(record)
     if end < max(record.landmark_times(), default=0.0):
         raise input_error(record.place, "horizon", end, "must not lie before the latest landmark")
-    person_time = sum(sizes) * np.mean(times) * 0.8
-    crude = deaths / person_time, max(sum(sizes) - deaths, 1.0) / person_time
+    followed = person_time(record, deaths)
+    crude = max(deaths, 0.5) / followed, max(sum(sizes) - deaths, 1.0) / followed
     median = math.log(2) / crude[0]
     strata = strata_of(record, partition, sizes, median) if partition else whole(sizes, median)
-    grid = np.append(np.arange(0.0, end, month), end)
-    return strata, Unknowns(strata.expected, grid, month, *crude, share_sd=strata.share_sd)
+    grid, shared = grid_to(record, end), not all(follow_up_known(record, arm) for arm in ARMS)
+    return strata, Unknowns(strata.expected, grid.edges, grid.knot, *crude, strata.share_sd, shared)
 
 
 def _cannot(record: Record, needed: str) -> Exception:
@@ -347,28 +345,10 @@ def _cannot(record: Record, needed: str) -> Exception:
     return input_error(record.place, "", None, why)
 
 
-def _in_knots(time: float, month: float) -> float:
-    return math.ceil(time / (KNOT_MONTHS * month)) * KNOT_MONTHS * month
-
-
 def _total_deaths(record: Record) -> int | None:
     events = [record.arm(arm).events for arm in ARMS]
     known = [count for count in events if count is not None]
     return sum(known) if len(known) == len(events) else record.totals.events if record.totals else None
-
-
-def _printed_times(record: Record) -> list[float]:
-    """Return the times at which the record says something about whole arms."""
-    landmarks = [item.time for item in record.survival if item.use and item.where.is_overall]
-    at_risk = [item.times[-1] for item in record.at_risk if item.use and item.where.is_overall]
-    follow_up = [
-        number.value
-        for item in record.follow_up
-        if item.use
-        for number in (item.median, item.q75, item.survivors_median, *(item.survivors_range or ()))
-        if number is not None
-    ]
-    return [*landmarks, *at_risk, *follow_up]
 
 
 def _sheet_row(target: Target, reproduced: float) -> dict[str, object]:

@@ -28,7 +28,8 @@ from .strata import Strata
 from .unknowns import Cells, RealisedTable, Slope
 
 COUNT_HALF_WIDTH = 0.05  # a whole count is exact; a fractional table reproduces it to a tenth
-MEDIAN_WINDOW = 6.0  # months over which a curve is averaged where the place of its median is not known
+NONE_HALF_WIDTH = 0.25  # but none is less than half a death: fractional deaths are never quite none
+MEDIAN_WINDOW = 0.2  # of the trial's crude median: over which a curve is averaged where its median's place is open
 
 _Number = tuple[str, float, float]  # as printed, its value, half-width
 _Distribution = tuple[Callable[[Cohort, float], Array], Callable[[Cohort, float], Derivatives]]  # and its slope
@@ -172,7 +173,7 @@ def _number(printed: Printed, more: float = 0.0) -> _Number:
 
 
 def _count(number: int, half_width: float = COUNT_HALF_WIDTH) -> _Number:
-    return str(number), number, half_width
+    return str(number), number, half_width if number else NONE_HALF_WIDTH
 
 
 _MOMENTS = {
@@ -258,6 +259,7 @@ def _half_step(time: float, patients: float, probability: float = 0.5) -> float:
 
 def _median_difference(item: Median, printed: Printed, strata: Strata) -> Target:
     control, treatment = (strata.cells(item.where, arm) for arm in ARMS)
+    window = MEDIAN_WINDOW * strata.crude_median
 
     def difference(median: Callable[[Cohort], Array]) -> Functional:
         return lambda table: median(table.cohort(treatment)) - median(table.cohort(control))
@@ -265,11 +267,11 @@ def _median_difference(item: Median, printed: Printed, strata: Strata) -> Target
     def slope(table: RealisedTable) -> Slope:
         terms = ((control, -1.0), (treatment, 1.0))
         return [
-            (cells, weighted((sign, slopes.smooth_median_survival(table.cohort(cells), MEDIAN_WINDOW))))
+            (cells, weighted((sign, slopes.smooth_median_survival(table.cohort(cells), window))))
             for cells, sign in terms
         ]
 
-    exact, smooth = measure.median_survival, partial(measure.smooth_median_survival, window=MEDIAN_WINDOW)
+    exact, smooth = measure.median_survival, partial(measure.smooth_median_survival, window=window)
     steps = [_half_step(strata.crude_median, strata.patients(item.where, arm)) for arm in ARMS]
     number = _number(printed, math.hypot(*steps))
     return Target(

@@ -6,6 +6,8 @@ Notation: stratum c, arm a in {0, 1}, month t. With ``l`` and ``b`` random walks
     log k[a,t]                                                    rate of censoring, common to the strata
     log r[c,a,t] = log h[c,a,t] + z[c,a,t] / sqrt(mu[c,a,t] + 1/2)   realised rate, mu = expected deaths
 
+An arm whose follow-up is not printed is censored as the other arm, within a tenth of what an arm of its own may be.
+
 The realised table follows by recursion: ``R' = R exp(-(r + k) dt)``, ``E`` the integral of ``R``, ``D = r E``.
 The sampling noise ``z`` belongs to the unknowns because what is published are realised, not expected, numbers.
 
@@ -15,6 +17,7 @@ each arm is unknown too: its logit is normal about what they say.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,12 +31,13 @@ from ..cohort import Array, Cohort, cox, sum_of
 from . import slopes
 from .slopes import Derivatives
 
-KNOT_MONTHS = 6.0
 LEVEL_SD = 1.0  # of each walk's first knot: log hazard about the crude log rate, log hazard ratio about 0
 CENSORING_LEVEL_SD = 3.0  # hardly anybody is censored before the shortest planned follow-up,
 BASELINE_STEP_SD = 0.35  # per knot
 EFFECT_STEP_SD = 0.25
 CENSORING_STEP_SD = 1.5  # and then most are: the end of a study comes suddenly
+OWN_CENSORING = 0.1  # of these SDs, what an arm whose follow-up is not printed has beside the other's
+EMPTY = 60.0  # minus the log of the share still at risk beyond which nobody counts
 STRATUM_SD = 0.7
 STRATUM_EFFECT_SD = 0.5
 
@@ -50,33 +54,36 @@ class Unknowns:
     patients
         Patients by stratum and arm, shape ``(C, 2)``.
     edges
-        Monthly grid, shape ``(T + 1,)``.
-    month
-        Length of a month in the trial's time unit.
+        Time grid, shape ``(T + 1,)``.
+    knot
+        Distance between the knots of the random walks, in the trial's time unit.
     death_rate
         Crude rate of death of the trial, per time unit: where the baseline hazard is centred.
     censoring_rate
         Crude rate of censoring.
     share_sd
         SD of the logit of the first of two strata's share, by arm, shape ``(2,)``; zero where sizes are known.
+    shared_censoring
+        Whether both arms are censored alike, as the follow-up of one of them is not printed.
     """
 
     patients: NDArray[np.float64]
     edges: NDArray[np.float64]
-    month: float
+    knot: float
     death_rate: float
     censoring_rate: float
     share_sd: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    shared_censoring: bool = False
 
     @cached_property
     def _interpolation(self) -> NDArray[np.float64]:
-        """Linear interpolation from knots to the middle of each month, shape ``(K, T)``."""
-        middle = (self.edges[:-1] + self.edges[1:]) / 2 / self.month
-        knots = np.arange(0, self.edges[-1] / self.month + KNOT_MONTHS, KNOT_MONTHS)
+        """Linear interpolation from knots to the middle of each interval, shape ``(K, T)``."""
+        middle = (self.edges[:-1] + self.edges[1:]) / 2
+        knots = self.knot * np.arange(math.ceil(self.edges[-1] / self.knot * (1 - 1e-12)) + 1)
         return np.array([np.interp(middle, knots, unit) for unit in np.eye(len(knots))])
 
     def _walk(self, level_sd: float, step_sd: float) -> NDArray[np.float64]:
-        """Random walk from whitened steps to months, shape ``(K, T)``; the first step is its level."""
+        """Random walk from whitened steps to intervals, shape ``(K, T)``; the first step is its level."""
         knots = len(self._interpolation)
         steps = np.diag(np.r_[level_sd, np.full(knots - 1, step_sd)])
         return steps @ np.triu(np.ones((knots, knots))) @ self._interpolation
@@ -141,6 +148,11 @@ class Unknowns:
         share = expit(logit(share) + self.share_sd * self._part(unknowns, "share"))
         return np.asarray(np.stack([share, 1 - share], axis=-2) * total[..., None, :])
 
+    @cached_property
+    def _arms(self) -> NDArray[np.float64]:
+        """The walks of censoring that make up each arm's, shape ``(2, 2)``."""
+        return np.array([[1.0, 0.0], [1.0, OWN_CENSORING]]) if self.shared_censoring else np.eye(2)
+
     def _log_hazards(self, unknowns: Array) -> Array:
         baseline, effect, _ = self._walks
         log_hazard = np.log(self.death_rate) + self._part(unknowns, "baseline") @ baseline
@@ -153,7 +165,7 @@ class Unknowns:
 
     def _censoring(self, unknowns: Array) -> Array:
         """Return the rates of censoring, shape ``(..., 1, 2, T)``: common to the strata."""
-        walk = self._part(unknowns, "censoring") @ self._walks[2]
+        walk = self._arms @ (self._part(unknowns, "censoring") @ self._walks[2])
         return np.asarray(np.exp(np.log(self.censoring_rate) + walk)[..., None, :, :])
 
     def table(self, unknowns: Array, patients: Array | None = None) -> RealisedTable:
@@ -179,6 +191,7 @@ class Unknowns:
         """Follow the patients through the grid under given rates of death and censoring."""
         total = rate + censoring
         gone = np.cumsum(total * np.diff(self.edges), axis=-1)
+        gone = np.where(gone > EMPTY, EMPTY + 1e-6 * (gone - EMPTY), gone)
         at_risk = np.empty((*gone.shape[:-1], gone.shape[-1] + 1))
         at_risk[..., 0] = sizes
         at_risk[..., 1:] = sizes[..., None] * np.exp(-gone)
@@ -219,7 +232,8 @@ class Unknowns:
         by_log_ratio = by_hazard[:, :, 1]
         self._place(result, "baseline", by_hazard.sum(axis=(1, 2)) @ baseline.T)
         self._place(result, "effect", by_log_ratio.sum(axis=1) @ effect.T)
-        self._place(result, "censoring", (by_censoring + more[1]).sum(axis=1) @ censoring_walk.T)
+        by_arm = (by_censoring + more[1]).sum(axis=1)
+        self._place(result, "censoring", self._arms.T @ (by_arm @ censoring_walk.T))
         if self.strata > 1:
             self._place(result, "stratum", STRATUM_SD * by_hazard.sum(axis=(2, 3)))
             self._place(result, "stratum_effect", STRATUM_EFFECT_SD * by_log_ratio.sum(axis=2))
@@ -249,12 +263,12 @@ class Unknowns:
 
 @dataclass(frozen=True)
 class RealisedTable:
-    """Deaths and person-time by stratum, arm and month, leading dimensions stacked.
+    """Deaths and person-time by stratum, arm and interval, leading dimensions stacked.
 
     Parameters
     ----------
     edges
-        Monthly grid, shape ``(T + 1,)``.
+        Time grid, shape ``(T + 1,)``.
     at_risk
         Shape ``(..., C, 2, T + 1)``.
     deaths, exposure, censored, rate
