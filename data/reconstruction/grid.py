@@ -1,8 +1,8 @@
 """The time grid of a reconstruction: where it ends, its bounds, its knots, and the crude rates on it.
 
-Where no horizon is stated the grid must lie beyond the last patient whom any printed number allows: beyond the latest
+Where no horizon is stated the grid lies beyond the last patient that any printed number allows: beyond the latest
 printed time, beyond mean + 2.5 SD of follow-up, and beyond the time at which the printed deaths have happened under
-the hazard that printed survival implies. Follow-up itself ends where the numbers, and what they leave open, let it end:
+the hazard that printed survival implies. Follow-up itself ends where the numbers, and what they leave open, let it:
 nobody needs to die or be censored before the grid does.
 """
 

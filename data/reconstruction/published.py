@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .. import cohort as measure
+from ..cohort import time_within
 from ..errors import InputError, input_error
 from ..fields import ARMS, ArmId
 from ..imputed import FIT_SHEET_COLUMNS
@@ -20,7 +21,8 @@ from ..record import Record
 from ..subgroup import OVERALL
 from ..table import patient_rows, survival_table
 from .grid import follow_up_known, grid_to, horizon_of, last_printed, person_time, printed_times
-from .solver import Indices, Problem, Vector, solve
+from .misfits import Misfit, Solution, find_culprits
+from .solver import Indices, Problem, Vector, objective, solve
 from .strata import Strata, check_partition, strata_of, whole
 from .targets import Target, targets_of, withhold
 from .unknowns import RealisedTable, Unknowns
@@ -28,6 +30,7 @@ from .unknowns import RealisedTable, Unknowns
 MODE_TOLERANCE, DRAW_TOLERANCE = 1e-4, 0.5  # decrease of the objective (twice a log density) at which to stop
 MOST_ATTEMPTS = 25  # per imputation
 MOST_ROUNDS = 4  # of looking for numbers that contradict the others
+LATE = 0.1  # of an arm's deaths
 CONFLICT_SDS = 3.0  # within which a draw must reproduce a number in conflict, whose distance is its SD
 
 
@@ -59,6 +62,8 @@ class Reconstruction:
         How many draws were made to keep these.
     seed
         Seed of the draws.
+    misfits
+        The numbers that stay outside their rounding, culprits among them.
     """
 
     record: Record
@@ -71,6 +76,7 @@ class Reconstruction:
     sizes: Vector
     attempts: int
     seed: int
+    misfits: tuple[Misfit, ...] = ()
 
     @property
     def acceptance_rate(self) -> float:
@@ -78,14 +84,9 @@ class Reconstruction:
         return len(self.draws) / self.attempts
 
     @property
-    def conflicts(self) -> tuple[Target, ...]:
-        """The numbers that contradict the others under the model."""
-        usual = np.array([target.half_width for target in self.targets]) / math.sqrt(3)
-        return tuple(
-            target
-            for target, sd, own in zip(self.targets, self.sds, usual, strict=True)
-            if target.used and sd > own * (1 + 1e-9)
-        )
+    def warnings(self) -> tuple[str, ...]:
+        """What must stand beside every result: numbers that contradict all others."""
+        return tuple(misfit.message for misfit in self.misfits if misfit.culprit)
 
     @property
     def imputations(self) -> int:
@@ -99,9 +100,22 @@ class Reconstruction:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know: of the strata's sizes, and of numbers that contradict the others."""
-        contradicting = (f"{target.name} contradicts the other numbers under the model" for target in self.conflicts)
-        return (*self.strata.notes, *contradicting)
+        """What a reader must know: culprits, strata's sizes, numbers off by more than rounding, late deaths."""
+        off = (misfit.message for misfit in self.misfits if not (misfit.culprit or misfit.is_rounding))
+        return (*self.warnings, *self.strata.notes, *off, *self._late)
+
+    @property
+    def _late(self) -> list[str]:
+        """Return a note on each arm of whose deaths a tenth lie after the last printed time."""
+        last, table = last_printed(self.record), self.unknowns.table(self.mode)
+        if self.partition or not last:
+            return []
+        within = time_within(table.edges, last) / np.diff(table.edges)
+        deaths = {arm: table.cohort(self.strata.cells(OVERALL, arm)).deaths for arm in ARMS}
+        late = {arm: 1 - float(each @ within / each.sum()) for arm, each in deaths.items() if each.sum()}
+        said = [f"{share:.0%} of the {self.record.event}s of {arm}" for arm, share in late.items() if share >= LATE]
+        when = f"fall after {last:g} {self.record.time_unit}, beyond which no survival is printed"
+        return [f"{' and '.join(said)} {when}: what is said of later times rests on assumptions"] if said else []
 
     @property
     def patients(self) -> pd.DataFrame:
@@ -222,8 +236,8 @@ class Reconstruction:
         return [(unknowns, own) if keep else None for unknowns, own, keep in drawn]
 
     def _impossible(self) -> InputError:
-        contradictions = ", ".join(target.name for target in self.conflicts) or "none stands out"
-        allowed = f"no table reproduces all printed numbers; contradicting the others: {contradictions}"
+        contradictions = "; ".join(misfit.message for misfit in self.misfits) or "none stands out"
+        allowed = f"no table reproduces all printed numbers: {contradictions}"
         return input_error(self.record.place, f"partitions.{self.strata.partition}".rstrip("."), None, allowed)
 
 
@@ -265,28 +279,53 @@ def reconstruct(
     targets = targets_of(record, strata)
     for item in without:
         targets = withhold(targets, item, OVERALL)
-    mode, sds = _mode(unknowns, targets)
+    mode, sds, misfits = _mode(unknowns, targets, strata.partition)
     draws, sizes = np.empty((0, unknowns.size)), np.empty((0, *strata.expected.shape))
-    start = Reconstruction(record, tuple(targets), unknowns, mode, sds, draws, strata, sizes, 0, seed)
+    start = Reconstruction(record, tuple(targets), unknowns, mode, sds, draws, strata, sizes, 0, seed, misfits)
     return start.with_imputations(imputations)
 
 
-def _mode(unknowns: Unknowns, targets: Sequence[Target]) -> tuple[Vector, Vector]:
-    """Return the most probable unknowns and the residual SDs, conflicts given their distance as SD."""
+def _mode(unknowns: Unknowns, targets: Sequence[Target], partition: str) -> tuple[Vector, Vector, tuple[Misfit, ...]]:
+    """Return the most probable unknowns, the residual SDs, and the misfits.
+
+    Culprits, and what else stays outside its rounding, get their distance as SD.
+    """
     used = np.array([target.used for target in targets])
     half_widths = np.array([target.half_width for target in targets])
     values = np.array([target.value for target in targets])
-    sds, mode = half_widths / math.sqrt(3), np.zeros(unknowns.size)
-    for _ in range(MOST_ROUNDS):
-        problem = _problem(unknowns, targets, sds, unknowns.patients[None])
-        (mode,) = solve(problem, problem.values[None], np.zeros((1, unknowns.size)), mode, MODE_TOLERANCE)
+    sds = half_widths / math.sqrt(3)
+
+    def solution(chosen: Sequence[Target], within: Vector, start: Vector) -> Solution:
+        problem = _problem(unknowns, chosen, within, unknowns.patients[None])
+        (mode,) = solve(problem, problem.values[None], np.zeros((1, unknowns.size)), start, MODE_TOLERANCE)
+        return Solution(problem, mode, objective(problem, mode))
+
+    def alone(chosen: Sequence[Target]) -> Solution:
+        return solution(chosen, np.array([t.half_width for t in chosen]) / math.sqrt(3), np.zeros(unknowns.size))
+
+    def rebuilt(mode: Vector) -> Vector:
         table = unknowns.table(mode)
-        off = np.abs(np.array([target.functional(table) for target in targets]) - values)
+        return np.array([target.functional(table) for target in targets])
+
+    culprits, mode = find_culprits([target for target in targets if target.used], alone)
+    blamed = np.array([target in culprits for target in targets])
+    implied = rebuilt(mode)
+    sds = np.where(blamed, np.maximum(np.abs(implied - values), sds), sds)
+    for _ in range(MOST_ROUNDS):
+        mode = solution(targets, sds, mode).mode
+        off = np.abs(rebuilt(mode) - values)
         conflict = used & (off > half_widths) & (sds < half_widths)
         if not conflict.any():
             break
         sds = np.where(conflict, off, sds)
-    return mode, sds
+    made = np.where(blamed, implied, rebuilt(mode))
+    wide = used & (sds > half_widths)
+    misfits = [
+        Misfit(target, float(value), bool(blame), partition)
+        for target, value, blame, misfit in zip(targets, made, blamed, wide, strict=True)
+        if misfit
+    ]
+    return mode, sds, tuple(misfits)
 
 
 def _problem(unknowns: Unknowns, targets: Sequence[Target], sds: Vector, sizes: Vector) -> Problem:

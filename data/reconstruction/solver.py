@@ -89,6 +89,20 @@ def solve(problem: Problem, values: Array, centres: Array, start: Vector, tolera
     return np.stack([search.unknowns for search in searches])
 
 
+def objective(problem: Problem, unknowns: Vector) -> float:
+    """Return the objective of some unknowns about the printed numbers and a prior centre of zero.
+
+    Parameters
+    ----------
+    problem
+        Functionals, numbers and residual SDs.
+    unknowns
+        Shape ``(n,)``.
+    """
+    reproduced = problem.functionals(unknowns[None], np.array([0]))[0]
+    return float((((reproduced - problem.values) / problem.sds) ** 2).sum() + (unknowns**2).sum())
+
+
 def _advance(problem: Problem, searches: Sequence[_Search]) -> None:
     """Take every search one step further, unless no damping makes a step that leads down."""
     for search in searches:

@@ -173,7 +173,7 @@ def _number(printed: Printed, more: float = 0.0) -> _Number:
 
 
 def _count(number: int, half_width: float = COUNT_HALF_WIDTH) -> _Number:
-    return str(number), number, half_width if number else NONE_HALF_WIDTH
+    return str(number), number, half_width if number else max(half_width, NONE_HALF_WIDTH)
 
 
 _MOMENTS = {

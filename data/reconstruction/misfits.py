@@ -1,0 +1,153 @@
+"""Printed numbers that the others contradict: which ones, by how much, and which of them is to blame.
+
+At the mode ``r = (y - f) / s`` are the numbers' residuals and ``J`` the slopes of ``f / s``. In the linear model
+the numbers have covariance ``C = I + J J'``, and leaving a block ``B`` of them out lowers the objective (twice a log
+density) by
+
+    r_B' [(C^-1)_BB]^-1 r_B ,
+
+which is about chi-squared on as many degrees of freedom as the block has numbers if the paper is coherent. The blocks
+with the largest drops are then left out in earnest, and the one that relieves the others most is the culprit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import chi2
+
+from .solver import Problem, Vector
+from .targets import Target
+
+CULPRIT = 1e-6  # probability of so large a drop in a coherent paper
+SUSPECT = 1e-3  # of what is worth leaving out in earnest
+MOST_SUSPECTS = 4
+MOST_CULPRITS = 3  # numbers
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A printed number that the rebuilt table does not reproduce.
+
+    Parameters
+    ----------
+    target
+        The number.
+    rebuilt
+        What the most probable table makes of it; for a culprit, what the other numbers imply.
+    culprit
+        Whether the others fit without it.
+    partition
+        Where that is so; empty for whole arms.
+    """
+
+    target: Target
+    rebuilt: float
+    culprit: bool
+    partition: str
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether it is off by no more than one unit of the last printed digit."""
+        return not self.culprit and abs(self.rebuilt - self.target.value) <= 2 * self.target.half_width * (1 + 1e-9)
+
+    @property
+    def message(self) -> str:
+        """What a reader is told."""
+        where = f" in the {self.partition} partition" if self.partition else ""
+        if self.culprit:
+            return f"printed {self.target.name} contradicts all other numbers, which imply {self.rebuilt:.3g}{where}"
+        return f"printed {self.target.name}, rebuilt {self.rebuilt:.3g}{where}"
+
+
+def kind_of(target: Target) -> tuple[object, ...]:
+    """Return what belongs together: an estimate with its interval, one count, one number of follow-up."""
+    item = target.item if target.item.startswith("follow_up") else target.item.split()[0]
+    return item, target.subgroup.key, target.arm, target.time
+
+
+def kinds_of(targets: Sequence[Target]) -> dict[tuple[object, ...], Vector]:
+    """Return which of the targets, all used, belong to each kind, shape ``(m,)`` each."""
+    kinds = [kind_of(target) for target in targets]
+    return {kind: np.array([other == kind for other in kinds]) for kind in dict.fromkeys(kinds)}
+
+
+def drops(problem: Problem, mode: Vector, blocks: Sequence[Vector]) -> list[float]:
+    """Return by how much leaving each block out lowers the objective, under the linearised model.
+
+    Parameters
+    ----------
+    problem
+        Functionals, numbers and residual SDs.
+    mode
+        The most probable unknowns, shape ``(n,)``.
+    blocks
+        Which numbers belong to each block, shape ``(m,)``.
+    """
+    slope = problem.jacobian(mode, 0) / problem.sds[:, None]
+    reproduced = problem.functionals(mode[None], np.array([0]))[0]
+    residual = (problem.values - reproduced) / problem.sds
+    inverse = np.linalg.inv(np.eye(len(slope)) + slope @ slope.T)
+    return [
+        float(residual[block] @ np.linalg.solve(inverse[np.ix_(block, block)], residual[block])) for block in blocks
+    ]
+
+
+def suspects(drop: Sequence[float], blocks: Sequence[Vector]) -> list[int]:
+    """Return the blocks worth leaving out in earnest, the most suspicious first."""
+    tails = [chi2.sf(value, block.sum()) for value, block in zip(drop, blocks, strict=True)]
+    order = sorted(range(len(tails)), key=lambda index: -drop[index])
+    return [index for index in order if tails[index] < SUSPECT][:MOST_SUSPECTS]
+
+
+def is_culprit(drop: float, block: Vector) -> bool:
+    """Return whether so large a drop is no chance."""
+    return bool(chi2.sf(drop, block.sum()) < CULPRIT)
+
+
+class Solution(NamedTuple):
+    """The most probable unknowns given some numbers, and the objective there."""
+
+    problem: Problem
+    mode: Vector
+    objective: float
+
+
+def find_culprits(
+    used: Sequence[Target], solve: Callable[[Sequence[Target]], Solution]
+) -> tuple[tuple[Target, ...], Vector]:
+    """Return the numbers that contradict all others, and the most probable unknowns without them.
+
+    Parameters
+    ----------
+    used
+        The numbers.
+    solve
+        Solves the reconstruction from some of them.
+    """
+    culprits: tuple[Target, ...] = ()
+    solution = solve(used)
+    while len(culprits) < MOST_CULPRITS and (better := _relieved(used, solution, solve)):
+        found, solution = better
+        culprits += found
+        used = [target for target in used if target not in found]
+    return culprits, solution.mode
+
+
+def _relieved(
+    used: Sequence[Target], solution: Solution, solve: Callable[[Sequence[Target]], Solution]
+) -> tuple[tuple[Target, ...], Solution] | None:
+    """Return the kind whose absence relieves the others most, and the solution without it; `None` for chance."""
+    blocks = list(kinds_of(used).values())
+    best: tuple[float, Vector, Solution] | None = None
+    for index in suspects(drops(solution.problem, solution.mode, blocks), blocks):
+        without = solve([target for target, inside in zip(used, blocks[index], strict=True) if not inside])
+        drop = solution.objective - without.objective
+        if best is None or drop > best[0]:
+            best = drop, blocks[index], without
+    if best is None or not is_culprit(*best[:2]):
+        return None
+    return tuple(target for target, inside in zip(used, best[1], strict=True) if inside), best[2]
