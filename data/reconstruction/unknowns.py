@@ -4,7 +4,10 @@ Notation: stratum c, arm a in {0, 1}, month t. With ``l`` and ``b`` random walks
 
     log h[c,a,t] = l(t) + gamma[c] + a (b(t) + delta[c])          hazard of death
     log k[a,t]                                                    rate of censoring, common to the strata
-    log r[c,a,t] = log h[c,a,t] + z[c,a,t] / sqrt(mu[c,a,t] + 1/2)   realised rate, mu = expected deaths
+    log r[c,a,t] = log h[c,a,t] + z[c,a,t] s - s^2 / 2            realised rate
+
+with ``s^2 = log(1 + 1 / (mu[c,a,t] + e))`` and ``mu`` the expected deaths, so that the realised deaths have mean and
+variance of a Poisson number (but for a small ``e``).
 
 An arm whose follow-up is not printed is censored as the other arm, within a tenth of what an arm of its own may be.
 
@@ -37,6 +40,7 @@ BASELINE_STEP_SD = 0.35  # per knot
 EFFECT_STEP_SD = 0.25
 CENSORING_STEP_SD = 1.5  # and then most are: the end of a study comes suddenly
 OWN_CENSORING = 0.1  # of these SDs, what an arm whose follow-up is not printed has beside the other's
+LEAST_DEATHS = 0.05  # in a cell, so that the noise is finite
 EMPTY = 60.0  # minus the log of the share still at risk beyond which nobody counts
 STRATUM_SD = 0.7
 STRATUM_EFFECT_SD = 0.5
@@ -179,7 +183,8 @@ class Unknowns:
             Instead of the usual ones, shape ``(..., C, 2)``.
         """
         expected, censoring, sizes = self._expected(unknowns, patients)
-        noise = self._part(unknowns, "noise") / np.sqrt(expected.deaths + 0.5)
+        spread = _spread(expected.deaths)
+        noise = self._part(unknowns, "noise") * spread - spread**2 / 2
         return self._follow(sizes, expected.rate * np.exp(noise), censoring)
 
     def _expected(self, unknowns: Array, patients: Array | None) -> tuple[RealisedTable, Array, Array]:
@@ -220,14 +225,15 @@ class Unknowns:
             Shape ``(numbers, n)``.
         """
         expected, censoring, sizes = self._expected(unknowns, patients)
-        noise, root = self._part(unknowns, "noise"), np.sqrt(expected.deaths + 0.5)
+        noise, spread = self._part(unknowns, "noise"), _spread(expected.deaths)
         by_rate, by_censoring, by_size = self._backwards(table, censoring, _gathered(table, numbers))
         zero = np.zeros((1, *table.exposure.shape))
-        by_expected = _Gathered(np.zeros((1, *table.at_risk.shape)), -by_rate * noise / (2 * root**3), zero, zero)
+        by_spread = _spread_slope(expected.deaths) * (noise - spread)
+        by_expected = _Gathered(np.zeros((1, *table.at_risk.shape)), by_rate * by_spread, zero, zero)
         more = self._backwards(expected, censoring, by_expected)
         by_hazard = by_rate + more[0]
         result = np.empty((len(numbers), self.size))
-        self._place(result, "noise", by_rate / root)
+        self._place(result, "noise", by_rate * spread)
         baseline, effect, censoring_walk = self._walks
         by_log_ratio = by_hazard[:, :, 1]
         self._place(result, "baseline", by_hazard.sum(axis=(1, 2)) @ baseline.T)
@@ -259,6 +265,16 @@ class Unknowns:
         by_rate = table.rate * (direct + table.exposure * given.deaths)
         by_censoring = censoring * (direct + table.exposure * given.censored)
         return by_rate, by_censoring, weighted.sum(axis=-1) / table.at_risk[..., 0]
+
+
+def _spread(deaths: Array) -> Array:
+    """Return the SD of the log realised rate that gives deaths a Poisson variance."""
+    return np.sqrt(np.log1p(1 / (deaths + LEAST_DEATHS)))
+
+
+def _spread_slope(deaths: Array) -> Array:
+    number = deaths + LEAST_DEATHS
+    return -1 / (2 * _spread(deaths) * number * (number + 1))
 
 
 @dataclass(frozen=True)
