@@ -6,8 +6,8 @@ its interval; survival at 12 and 24 months with intervals, or (a third) medians 
 SD and median, or one of them, or nothing.
 
 Coherent papers: how many are refused, have a number more than one unit of its last digit off, or a culprit named; and
-how often the range (95%) of survival over the rebuilt tables, at times at which nothing is printed, holds the patients'
-Kaplan-Meier estimate, before and after the last printed time, with the ranges' mean width.
+how often the range (95%) of survival over the rebuilt tables, at times at which nothing is printed, holds the
+patients' Kaplan-Meier estimate, before and after the last printed time, with the ranges' mean width.
 
 Incoherent papers: one number of a coherent one is made wrong (hazard ratio inverted, a landmark or the deaths of the
 other arm, 40% typed as 4%), by four or more of its standard errors; how many have that number named, and no other.
@@ -216,7 +216,10 @@ def spoil(trial: Simulated, how: str) -> tuple[dict[str, Any], str] | None:
             other = float(first["estimate"]) if how.startswith("landmark") else value / 10
             if abs(other - value) >= STANDARD_ERRORS * error and other > 0.005:
                 second["estimate"] = f"{other:.2f}" if how.startswith("landmark") else f"{other:.3f}"
-                second["ci"] = first["ci"] if how.startswith("landmark") else second["ci"]
+                if how.startswith("landmark"):
+                    second["ci"] = first["ci"]
+                else:
+                    del second["ci"]  # records refuse an estimate outside its interval
                 return fields, f"survival treatment at {second['time']:g}"
     return None
 

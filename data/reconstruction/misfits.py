@@ -6,8 +6,10 @@ density) by
 
     r_B' [(C^-1)_BB]^-1 r_B ,
 
-which is about chi-squared on as many degrees of freedom as the block has numbers if the paper is coherent. The blocks
-with the largest drops are then left out in earnest, and the one that relieves the others most is the culprit.
+which is about chi-squared on as many degrees of freedom as the block has numbers if the paper is coherent. The
+blocks with the largest drops are then left out, and the one that relieves the others most is the culprit, if the
+others imply a value that is `MATERIAL` or more of its standard errors away (the sampling noise of the table tells
+them): less than that may be the fault of a model that is only nearly right.
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from scipy.stats import chi2
 from .solver import Problem, Vector
 from .targets import Target
 
-CULPRIT = 1e-6  # probability of so large a drop in a coherent paper
-SUSPECT = 1e-3  # of what is worth leaving out in earnest
-MOST_SUSPECTS = 4
+CULPRIT = 1e-4  # probability of so large a drop in a coherent paper
+SUSPECT = 1e-3  # of what is worth leaving out
+MATERIAL = 2.5
+MOST_SUSPECTS = 12
 MOST_CULPRITS = 3  # numbers
 
 
@@ -58,9 +61,30 @@ class Misfit:
     def message(self) -> str:
         """What a reader is told."""
         where = f" in the {self.partition} partition" if self.partition else ""
-        if self.culprit:
-            return f"printed {self.target.name} contradicts all other numbers, which imply {self.rebuilt:.3g}{where}"
         return f"printed {self.target.name}, rebuilt {self.rebuilt:.3g}{where}"
+
+
+def accusations(misfits: Sequence[Misfit]) -> tuple[str, ...]:
+    """Return a sentence on each kind of number that contradicts all others: an estimate stands for its interval.
+
+    Parameters
+    ----------
+    misfits
+        The numbers that stay outside their rounding.
+    """
+    kinds: dict[tuple[object, ...], list[Misfit]] = {}
+    for misfit in misfits:
+        if misfit.culprit:
+            kinds.setdefault(kind_of(misfit.target), []).append(misfit)
+    return tuple(_accusation(*kind) for kind in kinds.values())
+
+
+def _accusation(first: Misfit, *limits: Misfit) -> str:
+    interval = f" ({'-'.join(limit.target.printed for limit in limits)})" if limits else ""
+    about = "" if first.target.subgroup.is_overall else f" of {first.target.subgroup}"
+    name = first.target.name.removesuffix(about) + interval + about
+    where = f" in the {first.partition} partition" if first.partition else ""
+    return f"printed {name} contradicts all other numbers, which imply {first.rebuilt:.3g}{where}: it is not used"
 
 
 def kind_of(target: Target) -> tuple[object, ...]:
@@ -97,7 +121,7 @@ def drops(problem: Problem, mode: Vector, blocks: Sequence[Vector]) -> list[floa
 
 
 def suspects(drop: Sequence[float], blocks: Sequence[Vector]) -> list[int]:
-    """Return the blocks worth leaving out in earnest, the most suspicious first."""
+    """Return the blocks worth leaving out, the most suspicious first."""
     tails = [chi2.sf(value, block.sum()) for value, block in zip(drop, blocks, strict=True)]
     order = sorted(range(len(tails)), key=lambda index: -drop[index])
     return [index for index in order if tails[index] < SUSPECT][:MOST_SUSPECTS]
@@ -117,7 +141,7 @@ class Solution(NamedTuple):
 
 
 def find_culprits(
-    used: Sequence[Target], solve: Callable[[Sequence[Target]], Solution]
+    used: Sequence[Target], solve: Callable[[Sequence[Target]], Solution], noise: slice
 ) -> tuple[tuple[Target, ...], Vector]:
     """Return the numbers that contradict all others, and the most probable unknowns without them.
 
@@ -127,10 +151,12 @@ def find_culprits(
         The numbers.
     solve
         Solves the reconstruction from some of them.
+    noise
+        Which unknowns are sampling noise.
     """
     culprits: tuple[Target, ...] = ()
     solution = solve(used)
-    while len(culprits) < MOST_CULPRITS and (better := _relieved(used, solution, solve)):
+    while len(culprits) < MOST_CULPRITS and (better := _relieved(used, solution, solve, noise)):
         found, solution = better
         culprits += found
         used = [target for target in used if target not in found]
@@ -138,7 +164,7 @@ def find_culprits(
 
 
 def _relieved(
-    used: Sequence[Target], solution: Solution, solve: Callable[[Sequence[Target]], Solution]
+    used: Sequence[Target], solution: Solution, solve: Callable[[Sequence[Target]], Solution], noise: slice
 ) -> tuple[tuple[Target, ...], Solution] | None:
     """Return the kind whose absence relieves the others most, and the solution without it; `None` for chance."""
     blocks = list(kinds_of(used).values())
@@ -150,4 +176,13 @@ def _relieved(
             best = drop, blocks[index], without
     if best is None or not is_culprit(*best[:2]):
         return None
-    return tuple(target for target, inside in zip(used, best[1], strict=True) if inside), best[2]
+    _, block, without = best
+    if _distance(solution.problem, without.mode, noise)[block][0] < MATERIAL:
+        return None
+    return tuple(target for target, inside in zip(used, block, strict=True) if inside), without
+
+
+def _distance(problem: Problem, mode: Vector, noise: slice) -> Vector:
+    """Return how far the numbers lie from those of a mode, in standard errors, shape ``(m,)``."""
+    off = np.abs(problem.values - problem.functionals(mode[None], np.array([0]))[0])
+    return np.asarray(off / np.sqrt((problem.jacobian(mode, 0)[:, noise] ** 2).sum(axis=1)))

@@ -21,7 +21,7 @@ from ..record import Record
 from ..subgroup import OVERALL
 from ..table import patient_rows, survival_table
 from .grid import follow_up_known, grid_to, horizon_of, last_printed, person_time, printed_times
-from .misfits import Misfit, Solution, find_culprits
+from .misfits import Misfit, Solution, accusations, find_culprits
 from .solver import Indices, Problem, Vector, objective, solve
 from .strata import Strata, check_partition, strata_of, whole
 from .targets import Target, targets_of, withhold
@@ -86,7 +86,7 @@ class Reconstruction:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What must stand beside every result: numbers that contradict all others."""
-        return tuple(misfit.message for misfit in self.misfits if misfit.culprit)
+        return accusations(self.misfits)
 
     @property
     def imputations(self) -> int:
@@ -307,7 +307,7 @@ def _mode(unknowns: Unknowns, targets: Sequence[Target], partition: str) -> tupl
         table = unknowns.table(mode)
         return np.array([target.functional(table) for target in targets])
 
-    culprits, mode = find_culprits([target for target in targets if target.used], alone)
+    culprits, mode = find_culprits([target for target in targets if target.used], alone, unknowns.noise)
     blamed = np.array([target in culprits for target in targets])
     implied = rebuilt(mode)
     sds = np.where(blamed, np.maximum(np.abs(implied - values), sds), sds)

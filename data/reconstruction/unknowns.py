@@ -4,10 +4,11 @@ Notation: stratum c, arm a in {0, 1}, month t. With ``l`` and ``b`` random walks
 
     log h[c,a,t] = l(t) + gamma[c] + a (b(t) + delta[c])          hazard of death
     log k[a,t]                                                    rate of censoring, common to the strata
-    log r[c,a,t] = log h[c,a,t] + z[c,a,t] s - s^2 / 2            realised rate
+    r[c,a,t] = h[c,a,t] g(z[c,a,t], mu[c,a,t])                    realised rate, mu = expected deaths
 
-with ``s^2 = log(1 + 1 / (mu[c,a,t] + e))`` and ``mu`` the expected deaths, so that the realised deaths have mean and
-variance of a Poisson number (but for a small ``e``).
+where ``g(z, mu) = softplus(a + b z) / m`` has mean 1 and variance ``1 / (mu + e)``, as a Poisson number over its mean
+has but for a small ``e``: ``a`` and ``m`` are functions of ``mu``, tabulated by quadrature. Realised deaths are then
+nearly ``mu + sqrt(mu) z`` where many are expected, and never negative where few are.
 
 An arm whose follow-up is not printed is censored as the other arm, within a tenth of what an arm of its own may be.
 
@@ -23,11 +24,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 from scipy.special import expit, logit
 
 from ..cohort import Array, Cohort, cox, sum_of
@@ -41,6 +43,7 @@ EFFECT_STEP_SD = 0.25
 CENSORING_STEP_SD = 1.5  # and then most are: the end of a study comes suddenly
 OWN_CENSORING = 0.1  # of these SDs, what an arm whose follow-up is not printed has beside the other's
 LEAST_DEATHS = 0.05  # in a cell, so that the noise is finite
+NOISE_SLOPE = 2.0  # of the softplus
 EMPTY = 60.0  # minus the log of the share still at risk beyond which nobody counts
 STRATUM_SD = 0.7
 STRATUM_EFFECT_SD = 0.5
@@ -130,6 +133,11 @@ class Unknowns:
         """How many unknowns there are."""
         return max(int(part.stop) for part, _ in self._layout.values())
 
+    @property
+    def noise(self) -> slice:
+        """Which unknowns are sampling noise."""
+        return self._layout["noise"][0]
+
     def _part(self, unknowns: Array, name: str) -> Array:
         part, shape = self._layout[name]
         return unknowns[..., part].reshape(*unknowns.shape[:-1], *shape)
@@ -183,9 +191,8 @@ class Unknowns:
             Instead of the usual ones, shape ``(..., C, 2)``.
         """
         expected, censoring, sizes = self._expected(unknowns, patients)
-        spread = _spread(expected.deaths)
-        noise = self._part(unknowns, "noise") * spread - spread**2 / 2
-        return self._follow(sizes, expected.rate * np.exp(noise), censoring)
+        noise = np.exp(_log_noise(self._part(unknowns, "noise"), expected.deaths)[0])
+        return self._follow(sizes, expected.rate * noise, censoring)
 
     def _expected(self, unknowns: Array, patients: Array | None) -> tuple[RealisedTable, Array, Array]:
         """Return the expected table, rates of censoring and sizes."""
@@ -196,7 +203,8 @@ class Unknowns:
         """Follow the patients through the grid under given rates of death and censoring."""
         total = rate + censoring
         gone = np.cumsum(total * np.diff(self.edges), axis=-1)
-        gone = np.where(gone > EMPTY, EMPTY + 1e-6 * (gone - EMPTY), gone)
+        beyond = np.maximum(gone - EMPTY, 0.0)
+        gone = np.minimum(gone, EMPTY) + beyond / (beyond + 1e6)
         at_risk = np.empty((*gone.shape[:-1], gone.shape[-1] + 1))
         at_risk[..., 0] = sizes
         at_risk[..., 1:] = sizes[..., None] * np.exp(-gone)
@@ -225,15 +233,14 @@ class Unknowns:
             Shape ``(numbers, n)``.
         """
         expected, censoring, sizes = self._expected(unknowns, patients)
-        noise, spread = self._part(unknowns, "noise"), _spread(expected.deaths)
+        _, by_noise, by_deaths = _log_noise(self._part(unknowns, "noise"), expected.deaths)
         by_rate, by_censoring, by_size = self._backwards(table, censoring, _gathered(table, numbers))
         zero = np.zeros((1, *table.exposure.shape))
-        by_spread = _spread_slope(expected.deaths) * (noise - spread)
-        by_expected = _Gathered(np.zeros((1, *table.at_risk.shape)), by_rate * by_spread, zero, zero)
+        by_expected = _Gathered(np.zeros((1, *table.at_risk.shape)), by_rate * by_deaths, zero, zero)
         more = self._backwards(expected, censoring, by_expected)
         by_hazard = by_rate + more[0]
         result = np.empty((len(numbers), self.size))
-        self._place(result, "noise", by_rate * spread)
+        self._place(result, "noise", by_rate * by_noise)
         baseline, effect, censoring_walk = self._walks
         by_log_ratio = by_hazard[:, :, 1]
         self._place(result, "baseline", by_hazard.sum(axis=(1, 2)) @ baseline.T)
@@ -267,14 +274,33 @@ class Unknowns:
         return by_rate, by_censoring, weighted.sum(axis=-1) / table.at_risk[..., 0]
 
 
-def _spread(deaths: Array) -> Array:
-    """Return the SD of the log realised rate that gives deaths a Poisson variance."""
-    return np.sqrt(np.log1p(1 / (deaths + LEAST_DEATHS)))
+def _softplus(values: Array) -> Array:
+    return np.logaddexp(0.0, values)
 
 
-def _spread_slope(deaths: Array) -> Array:
+@cache
+def _noise_tables() -> tuple[CubicSpline, CubicSpline]:
+    """Return ``a`` as a function of the log variance of ``g``, and ``log m`` as a function of ``a``."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    places = np.r_[np.linspace(-8, 10, 91), np.geomspace(11, 1e4, 60)]
+    values = _softplus(places[:, None] + NOISE_SLOPE * nodes)
+    mean = values @ weights / weights.sum()
+    variance = (values - mean[:, None]) ** 2 @ weights / weights.sum() / mean**2
+    order = np.argsort(variance)
+    return CubicSpline(np.log(variance)[order], places[order]), CubicSpline(places, np.log(mean))
+
+
+def _log_noise(noise: Array, deaths: Array) -> tuple[Array, Array, Array]:
+    """Return ``log g`` and its derivatives with respect to the noise and to the expected deaths, all of one shape."""
+    place_of, mean_of = _noise_tables()
     number = deaths + LEAST_DEATHS
-    return -1 / (2 * _spread(deaths) * number * (number + 1))
+    level = -np.log(number)
+    place = place_of(level)
+    inside = place + NOISE_SLOPE * noise
+    value = np.maximum(_softplus(inside), 1e-300)
+    slope = expit(inside) / value
+    by_deaths = -(slope - mean_of(place, 1)) * place_of(level, 1) / number
+    return np.log(value) - mean_of(place), NOISE_SLOPE * slope, by_deaths
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from lifelines import KaplanMeierFitter
 
 from secondlook.data import InputError, load_record
-from secondlook.data.cohort import Cohort, median_survival
+from secondlook.data.cohort import Cohort, median_survival, survival
 from secondlook.data.publishing import cox_fit, kaplan_meier
 from secondlook.data.reading import parse_record
 from secondlook.data.reconstruction import FIT_SHEET_COLUMNS, reconstruct
@@ -87,7 +87,7 @@ def test_every_number_of_a_coherent_paper_is_reproduced_within_its_rounding(rebu
     used = sheet[sheet.used]
     assert len(used) == 2 + 18 + 12 + 4 + 3  # deaths, landmarks, follow-up, at risk, hazard ratio
     assert used.half_widths_off.abs().max() <= 1
-    assert rebuilt.conflicts == ()
+    assert rebuilt.misfits == () and rebuilt.warnings == ()
     off = (used.reproduced - used.printed.astype(float)) / used.half_width
     np.testing.assert_allclose(used.half_widths_off, off, atol=1e-9)
     assert list(sheet.columns) == list(FIT_SHEET_COLUMNS)
@@ -152,8 +152,11 @@ def test_a_contradictory_number_is_named():
     raw = raw_record()
     raw["follow_up"][0]["mean"] = "45.0"  # above the upper quartile; about 27 in truth
     rebuilt = reconstruct(parse_record(raw), imputations=0)
-    named = {(target.item, target.arm): target for target in rebuilt.conflicts}
-    mean = named["follow_up mean", "control"]
+    (mean,) = (misfit.target for misfit in rebuilt.misfits if misfit.culprit)
+    assert (mean.item, mean.arm) == ("follow_up mean", "control")
+    assert rebuilt.warnings[0].startswith(
+        "printed follow_up mean control 45.0 contradicts all other numbers, which imply 2"
+    )
     reproduced = float(mean.functional(rebuilt.unknowns.table(rebuilt.mode)))
     assert abs(reproduced - 45) > mean.half_width
     # its SD is its distance, so that the others are not bent to it
@@ -247,18 +250,89 @@ def test_a_horizon_must_not_cut_off_a_landmark():
 def test_the_horizon_ends_the_grid():
     rebuilt = reconstruct(parse_record(raw_record()), imputations=1, horizon=61.5)
     assert float(rebuilt.table.stop[-1]) == 61.5
-    # 1.2 times the latest printed time, in whole six months
+    # mean + 2.5 SD of follow-up, in whole six months
     default = reconstruct(parse_record(raw_record()), imputations=0).unknowns.edges[-1]
-    latest = max(
-        40.0, *(float(item[name]) for item in raw_record()["follow_up"] for name in ("q75", "survivors_median"))
+    longest = max(float(item["mean"]) + 2.5 * float(item["sd"]) for item in raw_record()["follow_up"])
+    assert default % 6 == 0 and longest <= default <= 1.2 * longest  # beyond the deaths under the printed survival
+    assert default > max(time.max() for time, _ in PATIENTS.values())
+
+
+def paper(**parts):
+    """A paper of two arms of 150 that prints survival, deaths and whatever else is given."""
+    arms = {arm: {"label": arm, "patients": 150, "events": events} for arm, events in parts.pop("events").items()}
+    survival = [
+        {"arm": arm, "time": time, "estimate": estimate}
+        for arm, row in parts.pop("survival").items()
+        for time, estimate in row.items()
+    ]
+    return {"schema": 1, "id": "p", "title": "P", "arms": arms, "survival": survival} | parts
+
+
+def test_without_follow_up_deaths_are_not_forced_before_the_last_printed_time():
+    """Constant hazards 0.03 and 0.02 a month: survival at 30 months is 0.41 and 0.55."""
+    raw = paper(
+        events={"control": 128, "treatment": 119},
+        survival={"control": {12: "0.69", 24: "0.48"}, "treatment": {12: "0.81", 24: "0.59"}},
+        hazard_ratio=[{"estimate": "0.75", "ci": ["0.59", "0.97"]}],
     )
-    assert default == math.ceil(1.2 * latest / 6) * 6
+    rebuilt = reconstruct(parse_record(raw), imputations=40)
+    for arm, truth in (("control", 0.41), ("treatment", 0.55)):
+        drawn = survival(rebuilt._tables.cohort(rebuilt.strata.cells(OVERALL, arm)), 30.0)
+        low, high = np.quantile(drawn, [0, 1])
+        assert low < truth < high < low + 0.3
+    (note,) = rebuilt.notes
+    assert "of the deaths of control and" in note and "after 24 months, beyond which no survival is printed" in note
+
+
+def test_arms_without_printed_follow_up_are_censored_alike():
+    raw = paper(events={"control": 101, "treatment": 76}, survival={"control": {36: "0.51", 60: "0.244"}}, horizon=78)
+    rebuilt = reconstruct(parse_record(raw), imputations=20)
+    assert rebuilt.unknowns.shared_censoring
+    assert 0.5 < np.exp(np.median(rebuilt._tables.cox(*ARMS)[0])) < 0.68
+
+
+def test_an_arm_without_deaths_keeps_its_person_time():
+    raw = paper(events={"control": 15, "treatment": 0}, survival={"control": {60: "0.90"}, "treatment": {60: "1.00"}})
+    table = reconstruct(parse_record(raw | {"horizon": 60}), imputations=5).table
+    assert (table.deaths.sel(arm="treatment").sum(("stratum", "interval")) < 0.5).all()
+    assert (table.exposure.sel(arm="treatment").sum(("stratum", "interval")) > 0.9 * 150 * 55).all()
+
+
+def test_the_number_that_contradicts_all_others_is_named():
+    """Deaths and survival of these arms imply a hazard ratio of 1.7; 0.50 is printed."""
+    raw = paper(
+        events={"control": 84, "treatment": 108},
+        survival={"control": {12: "0.80", 36: "0.51"}, "treatment": {12: "0.66", 36: "0.32"}},
+        follow_up=[
+            {"arm": "control", "mean": "28.6", "sd": "16.1"},
+            {"arm": "treatment", "mean": "21.9", "sd": "15.3"},
+        ],
+        hazard_ratio=[{"estimate": "0.50", "ci": ["0.37", "0.67"]}],
+    )
+    rebuilt = reconstruct(parse_record(raw), imputations=2)
+    (warning,) = rebuilt.warnings
+    assert warning.startswith("printed hazard_ratio 0.50 (0.37-0.67) contradicts all other numbers, which imply 1.")
+    assert rebuilt.notes[0] == warning
+    others = rebuilt.fit_sheet[~rebuilt.fit_sheet["item"].str.startswith("hazard_ratio") & rebuilt.fit_sheet.used]
+    assert others.half_widths_off.abs().max() < 2
+
+
+def test_the_grid_follows_the_trial():
+    """At least forty cells whatever the unit, every printed time a bound, a few dozen knots at most."""
+    for unit, end in (("days", 28.0), ("weeks", 104.0), ("months", 84.0), ("years", 25.0)):
+        times = [round(end * share, 2) for share in (0.11, 0.5)]
+        survival = {arm: dict.fromkeys(times[:1], "0.80") | {times[1]: "0.6"} for arm in RATES}
+        raw = paper(events={"control": 75, "treatment": 75}, survival=survival, time_unit=unit, horizon=end)
+        unknowns = reconstruct(parse_record(raw), imputations=0).unknowns
+        assert 40 <= len(unknowns.edges) - 1 <= 125
+        assert set(times) <= set(unknowns.edges.tolist()) and unknowns.edges[-1] == end
+        assert 8 <= end / unknowns.knot <= 24
 
 
 def test_draws_that_keep_missing_are_given_up(monkeypatch):
     rebuilt = reconstruct(parse_record(raw_record()), imputations=0)
     monkeypatch.setattr("secondlook.data.reconstruction.published.solve", lambda *given: 0 * given[2])
-    with pytest.raises(InputError, match="no table reproduces all printed numbers; contradicting the others: none"):
+    with pytest.raises(InputError, match="no table reproduces all printed numbers: none stands out"):
         rebuilt.with_imputations(1)
 
 
@@ -291,7 +365,7 @@ def test_unknowns_at_zero_are_exponential_arms():
     """No effect, no noise: both arms die at the crude rate and are censored at theirs."""
     edges = np.arange(0.0, 61.0)
     unknowns = Unknowns(np.array([[100.0, 200.0]]), edges, 1.0, 0.02, 0.01)
-    table = unknowns.table(np.zeros(unknowns.size))
+    table = unknowns._expected(np.zeros(unknowns.size), None)[0]
     np.testing.assert_allclose(table.at_risk[0], np.array([[100], [200]]) * np.exp(-0.03 * edges), rtol=1e-12)
     np.testing.assert_allclose(table.deaths / table.exposure, 0.02, rtol=1e-12)
     np.testing.assert_allclose(table.at_risk[..., :-1] - table.at_risk[..., 1:], table.deaths + table.censored)
@@ -304,17 +378,18 @@ def test_unknowns_at_zero_are_exponential_arms():
     assert median_survival(both) == pytest.approx(math.log(2) / 0.02, rel=1e-9)
 
 
-def test_sampling_noise_has_the_variance_of_poisson_counts():
-    """The log of realised over expected deaths has variance 1/(mu + 1/2) by interval."""
+def test_sampling_noise_has_mean_and_variance_of_poisson_counts():
+    """Realised rates over expected ones have mean 1 and variance ``1 / mu``, but for a twentieth of a death."""
     edges = np.array([0.0, 6.0])
-    unknowns = Unknowns(np.array([[100.0, 100.0]]), edges, 1.0, 0.02, 0.01)
     rng = np.random.default_rng(6)
-    draws = np.zeros((4000, unknowns.size))
-    draws[:, -2:] = rng.standard_normal((4000, 2))
-    tables = unknowns.table(draws)
-    expected = unknowns.table(np.zeros(unknowns.size)).deaths[0, :, 0]
-    spread = np.log(tables.deaths[:, 0, :, 0] / tables.exposure[:, 0, :, 0] / 0.02).std(axis=0)
-    np.testing.assert_allclose(spread, 1 / np.sqrt(expected + 0.5), rtol=0.05)
+    for patients in (2.0, 20.0, 2000.0):
+        unknowns = Unknowns(np.array([[patients, patients]]), edges, 6.0, 0.02, 0.01)
+        draws = np.zeros((40000, unknowns.size))
+        draws[:, unknowns.noise] = rng.standard_normal((40000, 2))
+        rates = unknowns.table(draws).rate[:, 0, :, 0] / 0.02
+        expected = float(unknowns._expected(np.zeros(unknowns.size), None)[0].deaths[0, 0, 0])
+        np.testing.assert_allclose(rates.mean(axis=0), 1, atol=0.05)
+        np.testing.assert_allclose(rates.var(axis=0), 1 / (expected + 0.05), rtol=0.1)
 
 
 # --- strata of partitions
@@ -331,7 +406,10 @@ def test_every_receptor_number_is_reproduced_or_named(receptor):
     about = sheet[sheet.subgroup.str.contains("er=|her2=")]
     counts = about.item.str.split().str[0].value_counts()
     assert counts["hazard_ratio"] == 5 * 3 and counts["prognostic"] == 2 * 3 and counts["percent_dead"] == 1
-    conflicts = {(target.item, target.subgroup.key, target.printed) for target in receptor.conflicts}
+    conflicts = {
+        (target.item, target.subgroup.key, target.printed)
+        for target in (misfit.target for misfit in receptor.misfits)
+    }
     for row in sheet[sheet.half_widths_off.abs() > 1].itertuples():
         assert (row.item, row.subgroup, row.printed) in conflicts
     assert sheet.half_widths_off.abs().max() < 2  # none is far off

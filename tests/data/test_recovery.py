@@ -14,17 +14,26 @@ from secondlook.data.publishing import Contents, Patients, cox_fit, kaplan_meier
 from secondlook.data.reading import parse_record
 from secondlook.data.reconstruction import reconstruct
 
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "recovery.py"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def benchmark(name):
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[name]
 
 
 @pytest.fixture(scope="module")
 def recovery():
-    spec = importlib.util.spec_from_file_location("recovery", BENCHMARK)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["recovery"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["recovery"]
+    yield from benchmark("recovery")
+
+
+@pytest.fixture(scope="module")
+def papers():
+    yield from benchmark("papers")
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +110,20 @@ def test_trials_whose_steps_empty_an_arm_are_rebuilt(monkeypatch, seed):
     rebuilt = reconstruct(parse_record(coverage.fields(patients)), "receptor", imputations=0, seed=seed)
     off = rebuilt.fit_sheet.query("used")["half_widths_off"]
     assert (off <= 1).mean() > 0.9
+
+
+def test_coherent_papers_are_rebuilt(papers):
+    """A small version of ``benchmarks/papers.py``: nothing refused or accused, and ranges that hold the patients."""
+    verdicts = papers.coherent(8, tables=40, seed=1)
+    assert not any(verdict.refused or verdict.culprits for verdict in verdicts)
+    assert sum(verdict.off > 1 for verdict in verdicts) <= 1
+    ranges = [one for verdict in verdicts for one in verdict.ranges]
+    assert np.mean([held for held, _, _ in ranges]) > 0.8
+    assert np.mean([width for _, width, _ in ranges]) < 0.2
+
+
+def test_the_wrong_number_of_a_paper_is_named(papers):
+    found = papers.incoherent(4, seed=1)
+    assert {how for how, _, _ in found} == set(papers.WRONG)
+    right = [any(f"printed {number}" in name for name in names) for _, number, names in found]
+    assert sum(right) >= 3
