@@ -99,6 +99,7 @@ def kinds_of(targets: Sequence[Target]) -> dict[tuple[object, ...], Vector]:
     return {kind: np.array([other == kind for other in kinds]) for kind in dict.fromkeys(kinds)}
 
 
+@np.errstate(all="ignore")
 def drops(problem: Problem, mode: Vector, blocks: Sequence[Vector]) -> list[float]:
     """Return by how much leaving each block out lowers the objective, under the linearised model.
 
@@ -111,9 +112,9 @@ def drops(problem: Problem, mode: Vector, blocks: Sequence[Vector]) -> list[floa
     blocks
         Which numbers belong to each block, shape ``(m,)``.
     """
-    slope = problem.jacobian(mode, 0) / problem.sds[:, None]
+    slope = np.nan_to_num(problem.jacobian(mode, 0) / problem.sds[:, None])
     reproduced = problem.functionals(mode[None], np.array([0]))[0]
-    residual = (problem.values - reproduced) / problem.sds
+    residual = np.nan_to_num((problem.values - reproduced) / problem.sds)
     inverse = np.linalg.inv(np.eye(len(slope)) + slope @ slope.T)
     return [
         float(residual[block] @ np.linalg.solve(inverse[np.ix_(block, block)], residual[block])) for block in blocks
@@ -182,6 +183,7 @@ def _relieved(
     return tuple(target for target, inside in zip(used, block, strict=True) if inside), without
 
 
+@np.errstate(all="ignore")
 def _distance(problem: Problem, mode: Vector, noise: slice) -> Vector:
     """Return how far the numbers lie from those of a mode, in standard errors, shape ``(m,)``."""
     off = np.abs(problem.values - problem.functionals(mode[None], np.array([0]))[0])

@@ -89,6 +89,7 @@ def solve(problem: Problem, values: Array, centres: Array, start: Vector, tolera
     return np.stack([search.unknowns for search in searches])
 
 
+@np.errstate(all="ignore")  # what is not finite is infinitely far off
 def objective(problem: Problem, unknowns: Vector) -> float:
     """Return the objective of some unknowns about the printed numbers and a prior centre of zero.
 
@@ -100,7 +101,8 @@ def objective(problem: Problem, unknowns: Vector) -> float:
         Shape ``(n,)``.
     """
     reproduced = problem.functionals(unknowns[None], np.array([0]))[0]
-    return float((((reproduced - problem.values) / problem.sds) ** 2).sum() + (unknowns**2).sum())
+    value = float((((reproduced - problem.values) / problem.sds) ** 2).sum() + (unknowns**2).sum())
+    return value if np.isfinite(value) else np.inf
 
 
 def _advance(problem: Problem, searches: Sequence[_Search]) -> None:

@@ -104,7 +104,7 @@ def test_published_counts_and_survival():
 
 @pytest.mark.parametrize("seed", [1059, 1096])
 def test_trials_whose_steps_empty_an_arm_are_rebuilt(monkeypatch, seed):
-    monkeypatch.syspath_prepend(str(BENCHMARK.parent))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     coverage = importlib.import_module("coverage_of_strata")
     patients, _ = coverage.simulated(np.random.default_rng(seed))
     rebuilt = reconstruct(parse_record(coverage.fields(patients)), "receptor", imputations=0, seed=seed)
