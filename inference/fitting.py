@@ -73,6 +73,10 @@ class Task:
         model has no table.
     settings
         What the sampler is told at first.
+    shifts
+        Function of a posterior; returns by how much something beside the treatment moves the overall effect, one
+        array of shape ``(chain, draw)`` for each way to have it. What is left is an effect that has the prior itself,
+        and a part of its own behind those of ``overall``.
     """
 
     model: str
@@ -91,6 +95,7 @@ class Task:
     unrelated_priors: tuple[str, ...] = ()
     of_table: Callable[[xr.Dataset], Data] | None = None
     settings: Settings = FIRST
+    shifts: Callable[[xr.Dataset], Sequence[NDArray[np.float64]]] | None = None
 
     def priors(self, priors: Sequence[Prior]) -> list[Prior]:
         """Return those priors, of a run's, that the model is fitted under."""
@@ -215,7 +220,7 @@ class Result:
 
 @dataclass(frozen=True)
 class _Sampled:
-    """One imputation, sampled; reweighted where there are ``parts``, which tell what to choose of the ``draws``."""
+    """One imputation, sampled; ``parts`` tell what to choose of the ``draws`` under the prior, all without any."""
 
     posterior: xr.Dataset
     sample_stats: xr.Dataset
@@ -223,6 +228,7 @@ class _Sampled:
     diagnostics: Diagnostics
     rerun: bool
     parts: Sequence[Resampling] = ()
+    reweighted: bool = False
 
 
 def fit_tasks(
@@ -336,7 +342,10 @@ def _sampled_once(
 
     def one(imputation: int) -> _Sampled:
         data = {**task.data(imputation), "prior": prior.padded()}
-        return _diagnosed(task, *sample(compiled, data, options, imputation, settings, cores), imputation)
+        found = _diagnosed(task, *sample(compiled, data, options, imputation, settings, cores), imputation)
+        if task.shifts is None:
+            return found
+        return _resampled(found, _parts(task, found.posterior, prior, prior, (options.seed, imputation)))
 
     with ThreadPoolExecutor(workers) as side_by_side:
         return list(side_by_side.map(one, imputations))
@@ -354,23 +363,34 @@ def _moved(
     task: Task, compiled: Any, old: Prior, new: Prior, options: Options, imputation: int, sampled: _Sampled
 ) -> _Sampled:
     """Return one imputation's draws under another prior."""
-    overall = sampled.posterior[task.overall].transpose(..., "chain", "draw")
-    effects = overall.to_numpy().reshape(-1, *overall.shape[-2:])
-    parts = [
-        resample(new.log_density(effect) - old.log_density(effect), (options.seed, imputation, part))
-        for part, effect in enumerate(effects)
-    ]
+    parts = _parts(task, sampled.posterior, old, new, (options.seed, imputation))
     if max(part.k_hat for part in parts) > MOST_K_HAT:
         return _sampled(task, compiled, new, options, [imputation])[0]
-    return _resampled(task, sampled, parts)
-
-
-def _resampled(task: Task, sampled: _Sampled, parts: Sequence[Resampling]) -> _Sampled:
-    efficiency = np.array([[parts[quantity.part].efficiency for quantity in sampled.draws.quantities]])
     overall = sampled.posterior[task.overall].transpose(..., "chain", "draw")
-    every = np.stack([part.chosen for part in parts]).reshape(overall.shape)
+    every = np.stack([part.chosen for part in parts[: overall[..., 0, 0].size]]).reshape(overall.shape)
     posterior = overall.copy(data=np.take_along_axis(overall.to_numpy(), every, axis=-1)).to_dataset()
-    return replace(sampled, posterior=posterior, diagnostics=sampled.diagnostics.scaled(efficiency), parts=parts)
+    return replace(_resampled(sampled, parts), posterior=posterior, reweighted=True)
+
+
+def _parts(task: Task, posterior: xr.Dataset, old: Prior, new: Prior, seed: tuple[int, int]) -> list[Resampling]:
+    """Return what to choose of draws under one prior so that they follow another, for each part.
+
+    A shifted effect has the new prior itself: its draws come with the old prior's density of the effect as a whole.
+    """
+    overall = posterior[task.overall].transpose(..., "chain", "draw")
+    effects = list(overall.to_numpy().reshape(-1, *overall.shape[-2:]))
+    moved = [*effects, *(effects[0] - shift for shift in (task.shifts(posterior) if task.shifts else ()))]
+    before = [*effects, *(effects[0] for _ in moved[len(effects) :])]
+    ratios = [new.log_density(to) - old.log_density(of) for to, of in zip(moved, before, strict=True)]
+    return [resample(ratio, (*seed, part)) for part, ratio in enumerate(ratios)]
+
+
+def _resampled(sampled: _Sampled, parts: Sequence[Resampling]) -> _Sampled:
+    efficiency = np.array([[parts[quantity.part].efficiency for quantity in sampled.draws.quantities]])
+    before = (
+        [sampled.parts[quantity.part].efficiency for quantity in sampled.draws.quantities] if sampled.parts else 1.0
+    )
+    return replace(sampled, diagnostics=sampled.diagnostics.scaled(efficiency / before), parts=parts)
 
 
 def _joined_draws(sampled: Sequence[_Sampled]) -> Draws:
@@ -397,6 +417,6 @@ def _result(task: Task, prior: Prior, sampled: Sequence[_Sampled]) -> Result:
         _joined_draws(sampled),
         joined([one.diagnostics for one in sampled]),
         np.array([one.rerun for one in sampled]),
-        np.array([bool(one.parts) for one in sampled]),
+        np.array([one.reweighted for one in sampled]),
         task,
     )

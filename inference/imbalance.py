@@ -1,7 +1,9 @@
 """The overall effect adjusted for imbalance: derived from the draws of the crude one, and term by term.
 
-The prognostic coefficients are drawn from what is printed about them, once for every draw of the crude log hazard
-ratio, so that whatever reweights those draws for another prior reweights the adjusted effect with them.
+The prior is about the treatment, so it belongs to the adjusted effect: `beta - shift ~ prior`. The prognostic
+coefficients, and with them the shift, are drawn from what is printed about them, once for every draw of the crude
+log hazard ratio; the pairs are then reweighted by the ratio of the prior's densities at the adjusted and the crude
+effect.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from scipy.stats import qmc
 
 from ..data.imbalance import Term
 from ..data.prevalence import Prevalence
-from ..models.imbalance import CORRELATIONS, FORMS, adjusted, coefficients, estimate_label
+from ..models.imbalance import CORRELATIONS, FORMS, coefficients, estimate_label
 from . import columns
 from .fitting import Task, Values
 from .options import Options
@@ -47,26 +49,41 @@ def adjusting(task: Task, terms: Sequence[Term], options: Options) -> Task:
     if not terms:
         return task
 
-    def quantities(posterior: xr.Dataset) -> Values:
+    def shifts(posterior: xr.Dataset) -> dict[tuple[str, float], Array]:
         rng = np.random.default_rng([options.seed, int(posterior["imputation"]), STREAM])
-        return [*task.quantities(posterior), *adjusted_values(terms, posterior["beta"].to_numpy(), rng)]
+        return drawn_shifts(terms, posterior["beta"].shape, rng)
 
-    return replace(task, quantities=quantities)
+    def quantities(posterior: xr.Dataset) -> Values:
+        crude = posterior["beta"].to_numpy()
+        found = shifts(posterior).items()
+        return [
+            *task.quantities(posterior),
+            *((_quantity(*way, part), np.exp(crude - shift)) for part, (way, shift) in enumerate(found, start=1)),
+        ]
+
+    return replace(task, quantities=quantities, shifts=lambda posterior: list(shifts(posterior).values()))
 
 
-def adjusted_values(terms: Sequence[Term], log_hazard_ratio: Array, rng: np.random.Generator) -> Values:
-    """Return the adjusted overall hazard ratio in both forms, for each correlation of the coefficients.
+def _quantity(form: str, correlation: float, part: int) -> Quantity:
+    label = estimate_label(form, correlation)
+    variant = form if correlation == CORRELATIONS[0] else f"{form}, correlation {correlation:g}"
+    return Quantity("hazard_ratio", label, model=MODEL, variant=variant, part=part)
+
+
+def drawn_shifts(
+    terms: Sequence[Term], shape: tuple[int, ...], rng: np.random.Generator
+) -> dict[tuple[str, float], Array]:
+    """Return draws of what imbalance adds to the log hazard ratio, by form and correlation of the coefficients.
 
     Parameters
     ----------
     terms
         What to adjust for.
-    log_hazard_ratio
-        Draws of the crude one, shape ``(chain, draw)``.
+    shape
+        Of the draws.
     rng
         Draws the coefficients and the prevalences that are not counted.
     """
-    shape = log_hazard_ratio.shape
     means = [term.log_hazard_ratio for term in terms]
     errors = [term.standard_error for term in terms]
     normals = rng.standard_normal((*shape, len(terms) + 1))
@@ -74,15 +91,30 @@ def adjusted_values(terms: Sequence[Term], log_hazard_ratio: Array, rng: np.rand
         _shares([getattr(term, arm) for term in terms], rng.standard_normal((*shape, len(terms))))
         for arm in ("control", "treatment")
     )
-    values: Values = []
-    for correlation in CORRELATIONS:
-        drawn = coefficients(means, errors, correlation, normals)
-        for form, shift in FORMS.items():
-            label = estimate_label(form, correlation)
-            variant = form if correlation == CORRELATIONS[0] else f"{form}, correlation {correlation:g}"
-            quantity = Quantity("hazard_ratio", label, model=MODEL, variant=variant)
-            values.append((quantity, np.exp(adjusted(log_hazard_ratio, shift(drawn, control, treatment)))))
-    return values
+    groups = exclusive_levels(terms)
+    return {
+        (form, correlation): shift(coefficients(means, errors, correlation, normals), control, treatment, groups)
+        for correlation in CORRELATIONS
+        for form, shift in FORMS.items()
+    }
+
+
+def exclusive_levels(terms: Sequence[Term]) -> list[list[int]]:
+    """Return the indices of the terms in groups whose levels exclude each other.
+
+    Parameters
+    ----------
+    terms
+        What to adjust for.
+    """
+    groups: list[list[int]] = []
+    for index, term in enumerate(terms):
+        apart = [group for group in groups if not any(terms[k].subgroup.overlaps(term.subgroup) for k in group)]
+        if apart:
+            apart[0].append(index)
+        else:
+            groups.append([index])
+    return groups
 
 
 def _shares(arm: Sequence[Prevalence], normals: Array) -> Array:
@@ -116,7 +148,7 @@ def _row(term: Term, form: str, normals: Array) -> dict[str, object]:
         _shares([arm], normals[:, [place]]) for place, arm in enumerate((term.control, term.treatment))
     )
     coefficient = term.log_hazard_ratio + term.standard_error * normals[:, [2]]
-    shifts = FORMS[form](coefficient, control, treatment)
+    shifts = FORMS[form](coefficient, control, treatment, [[0]])
     lower, upper = np.quantile(shifts, LIMITS)
     return {
         "label": term.label,

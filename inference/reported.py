@@ -92,12 +92,17 @@ def reported_ratios(result: Result) -> list[ReportedRatio]:
             result.fit.model if quantity.model is None else quantity.model,
             result.fit.shrinkage if quantity.shrinkage is None else quantity.shrinkage,
             np.log(result.draws.values[:, place]),
-            parts[..., quantity.part],
+            _with_prior(np.log(result.draws.values[:, place]), parts, quantity.part),
             result.fit.prior,
         )
         for place, quantity in enumerate(result.draws.quantities)
         if _for_all_times(quantity) and quantity.variant in VARIANTS
     ]
+
+
+def _with_prior(log_ratio: Array, parts: Array, part: int) -> Array:
+    """Return the draws of what has the prior: a part of the overall effect, or a shifted effect itself."""
+    return parts[..., part] if part < parts.shape[-1] else log_ratio
 
 
 def _for_all_times(quantity: Quantity) -> bool:

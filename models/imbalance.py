@@ -7,9 +7,9 @@ by the sum over k of
     first order      g[k] (p1[k] - p0[k])
     exact mixture    log((1 + p1[k] (e^g[k] - 1)) / (1 + p0[k] (e^g[k] - 1)))
 
-which is subtracted. The exact form compares the arms' mean hazards at the start of follow-up, when an arm is a
-mixture of the level and its complement; the first-order form is its linearisation for small `g`. Levels are taken as
-independent of each other within an arm.
+which is subtracted. Levels that exclude each other (T2 and T4) enter one such ratio together, their terms added up;
+other levels are taken as independent within an arm. The exact form compares the arms' mean hazards at the start of
+follow-up, when an arm is a mixture of the levels; the first-order form is its linearisation for small `g`.
 
 What is estimated: the hazard ratio conditional on the named levels, to first order. It is not collapsible: the hazard
 ratio given prognostic factors is further from 1 than the marginal one even without any imbalance, and neither form
@@ -22,13 +22,14 @@ Source: Gail, Wieand and Piantadosi 1984, Biometrika 71:431; Lin, Psaty and Kron
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-Form = Callable[[Array, Array, Array], Array]
+Groups = Sequence[Sequence[int]]
+Form = Callable[[Array, Array, Array, Groups], Array]
 CORRELATIONS = (0.0, 0.5)  # the first is the primary one
 
 
@@ -61,47 +62,43 @@ def coefficients(means: ArrayLike, errors: ArrayLike, correlation: float, normal
     return np.asarray(np.asarray(means) + np.asarray(errors) * mixed)
 
 
-def first_order(coefficient: Array, control: Array, treatment: Array) -> Array:
-    """Return by how much imbalance moves the log hazard ratio, to first order.
+def first_order(coefficient: Array, control: Array, treatment: Array, groups: Groups = ()) -> Array:
+    """Return by how much imbalance moves the log hazard ratio, to first order, shape ``(...)``.
 
     Parameters
     ----------
     coefficient
-        Adjusted log hazard ratios of the levels.
+        Adjusted log hazard ratios of the levels, shape ``(..., K)``.
     control, treatment
-        How common the levels are in each arm; shapes broadcast.
+        How common the levels are in each arm, likewise.
+    groups
+        Levels that exclude each other: to first order they do not matter.
     """
-    return coefficient * (treatment - control)
+    del groups
+    return np.asarray((coefficient * (treatment - control)).sum(axis=-1))
 
 
-def exact_mixture(coefficient: Array, control: Array, treatment: Array) -> Array:
-    """Return by how much imbalance moves the log ratio of the arms' mean hazards.
+def exact_mixture(coefficient: Array, control: Array, treatment: Array, groups: Groups) -> Array:
+    """Return by how much imbalance moves the log ratio of the arms' mean hazards, shape ``(...)``.
 
     Parameters
     ----------
     coefficient
-        Adjusted log hazard ratios of the levels.
+        Adjusted log hazard ratios of the levels, shape ``(..., K)``.
     control, treatment
-        How common the levels are in each arm; shapes broadcast.
+        How common the levels are in each arm, likewise.
+    groups
+        Indices of levels that exclude each other, every level in one group.
     """
     excess = np.expm1(coefficient)
-    return np.asarray(np.log1p(treatment * excess) - np.log1p(control * excess))
+
+    def log_mean(shares: Array, group: Sequence[int]) -> Array:
+        return np.asarray(np.log1p((shares * excess)[..., list(group)].sum(axis=-1)))
+
+    return np.asarray(sum(log_mean(treatment, group) - log_mean(control, group) for group in groups))
 
 
 FORMS: Mapping[str, Form] = {"first order": first_order, "exact mixture": exact_mixture}
-
-
-def adjusted(log_hazard_ratio: Array, shifts: Array) -> Array:
-    """Return the adjusted log hazard ratio.
-
-    Parameters
-    ----------
-    log_hazard_ratio
-        Crude, shape ``(...)``.
-    shifts
-        By how much each level moves it, shape ``(..., K)``.
-    """
-    return np.asarray(log_hazard_ratio - shifts.sum(axis=-1))
 
 
 def estimate_label(form: str, correlation: float = CORRELATIONS[0]) -> str:

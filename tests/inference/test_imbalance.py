@@ -14,7 +14,7 @@ from secondlook.data.prevalence import Prevalence
 from secondlook.data.subgroup import OVERALL
 from secondlook.inference import Options, columns
 from secondlook.inference.fitting import Task, fit_tasks
-from secondlook.inference.imbalance import adjusted_values, adjusting, imbalance_rows
+from secondlook.inference.imbalance import adjusting, drawn_shifts, exclusive_levels, imbalance_rows
 from secondlook.inference.quantities import Quantity
 from secondlook.models.imbalance import FORMS
 from secondlook.models.priors import Prior
@@ -41,7 +41,11 @@ def task():
 
 def named_beta(one):
     """The made-up sampler calls the effect mu."""
-    return replace(one, quantities=lambda posterior: one.quantities(posterior.assign(beta=posterior["mu"])))
+
+    def renamed(function):
+        return lambda posterior: function(posterior.assign(beta=posterior["mu"]))
+
+    return replace(one, quantities=renamed(one.quantities), shifts=renamed(one.shifts))
 
 
 @pytest.fixture
@@ -55,11 +59,10 @@ def fitted(normal_sampler):
 @pytest.mark.parametrize(("place", "prior"), [(0, WEAK), (1, NEAR)])
 def test_first_order_is_a_difference_of_normals_under_every_prior(fitted, normal_posterior, place, prior):
     rows = {(row["model"], row["label"]): row for row in fitted[place].estimates(Options())}
-    mean, sd = normal_posterior(Y, S, 0.0, prior.sds[0])
     moved, gaps = -0.45 * 0.2 - 0.4 * 0.2, np.array([0.2 * 0.25, -0.2 * 0.2])
     for label, correlation in (("", 0.0), (", correlation 0.5", 0.5)):
-        variance = sd**2 + (gaps**2).sum() + 2 * correlation * gaps.prod()
-        exact = stats.norm(mean - moved, math.sqrt(variance))
+        error = math.sqrt(S**2 + (gaps**2).sum() + 2 * correlation * gaps.prod())
+        exact = stats.norm(*normal_posterior(Y - moved, error, 0.0, prior.sds[0]))  # the prior is on what is adjusted
         row = rows["imbalance", f"Adjusted for imbalance, first order{label}"]
         found = np.log([row["median"], row["lower"], row["upper"]])
         assert found == pytest.approx(exact.ppf([0.5, 0.025, 0.975]), abs=0.02)
@@ -94,8 +97,8 @@ def test_without_terms_nothing_is_added():
 
 def test_a_share_that_is_not_counted_adds_its_error():
     """With a log hazard ratio N(0, s) independent of the difference d of shares, Var(g d) = s^2 Var(d)."""
-    drawn = adjusted_values((UNSURE,), np.zeros((4, 50_000)), np.random.default_rng(1))
-    assert np.log(drawn[0][1]).std() == pytest.approx(0.2 * 0.05, rel=0.02)
+    drawn = drawn_shifts((UNSURE,), (4, 50_000), np.random.default_rng(1))
+    assert drawn["first order", 0.0].std() == pytest.approx(0.2 * 0.05, rel=0.02)
 
 
 def test_terms_in_closed_form():
@@ -115,6 +118,10 @@ def test_terms_in_closed_form():
 
 def test_mf07_01_shifts_by_a_fifth():
     terms, _ = imbalance_terms(load_record("mf07-01"))
+    groups = [[terms[index].label for index in group] for group in exclusive_levels(terms)]
+    assert sorted(map(len, groups)) == [1, 1, 2, 2], groups
+    drawn = drawn_shifts(terms, (4, 50_000), np.random.default_rng(2))
+    assert drawn["exact mixture", 0.0].mean() == pytest.approx(-0.212, abs=0.005)
     rows = imbalance_rows(terms, Options())
     totals = rows.groupby("form")["shift"].sum()
     assert totals["first order"] == pytest.approx(-0.185, abs=5e-4)
@@ -126,12 +133,17 @@ def test_mf07_01_adjusted_under_every_prior(mf07):
     assert tuple(mf07.imbalance.columns) == columns.IMBALANCE
     assert mf07.imbalance["label"].nunique() == 6
     assert any("leaves out Bisphosphonates: it follows randomisation" in note for note in mf07.notes)
-    shift = mf07.imbalance.groupby("form")["shift"].sum()
-    ratios = mf07.estimates[mf07.estimates["estimand"].eq("hazard_ratio")].set_index(["prior", "label"])["median"]
-    for prior in ("vague", "sceptical"):
-        for form in FORMS:
-            moved = np.log(ratios[prior, "Hazard ratio"] / ratios[prior, f"Adjusted for imbalance, {form}"])
-            assert moved == pytest.approx(shift[form], abs=0.01)
+    ratios = mf07.estimates[mf07.estimates["estimand"].eq("hazard_ratio")].set_index(["prior", "label"])
+    likelihood = ratios.loc[("vague", "Adjusted for imbalance, first order")]
+    centre, error = np.log(likelihood["median"]), np.log(likelihood["upper"] / likelihood["lower"]) / 2 / 1.96
+    for prior in mf07.fits:
+        if prior.model == "piecewise" and len(prior.prior.means) == 1:
+            mean, sd = prior.prior.means[0], prior.prior.sds[0]
+            precision = 1 / error**2 + 1 / sd**2
+            exact = stats.norm((centre / error**2 + mean / sd**2) / precision, precision**-0.5)
+            row = ratios.loc[(prior.prior.name, "Adjusted for imbalance, first order")]
+            assert row["prob_benefit"] == pytest.approx(exact.cdf(0), abs=0.02), prior.prior.name
+            assert np.log(row["median"]) == pytest.approx(exact.mean(), abs=0.03), prior.prior.name
     assert set(mf07.comparison["model"]) == {"piecewise"}
 
 

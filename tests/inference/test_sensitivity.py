@@ -119,7 +119,7 @@ def test_tipping_points_of_the_overall_effect(mf07, few):
 
 def test_the_adjusted_effect_has_no_closed_form(mf07):
     rows = mf07.tipping[mf07.tipping["model"].eq("imbalance")]
-    assert set(rows["prior_on"]) == {"overall"} and rows["closed_form"].isna().all()
+    assert set(rows["prior_on"]) == {"itself"} and rows["closed_form"].isna().all()
     assert set(rows["label"]) == {"Adjusted for imbalance, first order"}
 
 
