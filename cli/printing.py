@@ -260,6 +260,8 @@ def findings_of(findings: pd.DataFrame, verdict: str) -> None:
 
 def reconstruction(made: Imputed) -> None:
     """Print the fit sheet: every published number beside what the rebuilt data make of it."""
+    for warning in made.warnings:
+        paragraph(f"Warning: {warning}.")
     by = f" by {made.partition}" if made.partition else ""
     heading(f"What was read of {made.record.id}{by}, and what the rebuilt data make of it")
     read = "Read" if made.record.curve else "Printed"

@@ -66,6 +66,7 @@ def reanalysis(result: Reanalysis, directory: Path) -> None:
     _audit_in_short(result.audit)
     heading("Files")
     table(("File", "Content"), _contents(directory))
+    _warnings(result)
 
 
 def fit(result: Reanalysis, directory: Path) -> None:
@@ -106,6 +107,12 @@ def _title(result: Reanalysis) -> None:
         f"{record.endpoint.capitalize()}, {treatment} (treatment) against {control} (control). "
         "Hazard ratios below 1 favour treatment; intervals hold 95%."
     )
+    _warnings(result)
+
+
+def _warnings(result: Reanalysis) -> None:
+    for warning in result.warnings:
+        paragraph(f"Warning: {warning}.")
 
 
 def _overall_rows(estimates: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from typing import Self, TextIO
 from rich.console import Console
 
 PIPED_WIDTH = 100
-NOTE = "note: "
+STAY = ("note: ", "warning: ")
 
 
 class Page(Console):
@@ -65,10 +65,10 @@ class Progress:
         self.status.stop()
 
     def __call__(self, message: str) -> None:
-        """Show a message; one that begins with ``note:`` stays."""
+        """Show a message; notes and warnings stay."""
         if self.quiet:
             return
-        if message.startswith(NOTE):
+        if message.startswith(STAY):
             self.console.print(message)
         else:
             self.status.update(message)

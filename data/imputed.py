@@ -56,6 +56,10 @@ class Imputed(Protocol):
         """What a reader must know."""
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """Those of the notes that must stand beside every result."""
+
+    @property
     def acceptance_rate(self) -> float:
         """Share of the draws that reproduced what they must and were kept."""
 

@@ -163,6 +163,7 @@ def _merged_run(path: Path, new: Mapping[str, Any], fits: Iterable[str]) -> dict
         **new,
         "resolved": _merged_facts(old.get("resolved", {}), new["resolved"], set(fits)),
         "notes": list(dict.fromkeys([*notes, *new["notes"]])),
+        "warnings": list(dict.fromkeys([*old.get("warnings", []), *new.get("warnings", [])])),
     }
 
 
@@ -198,5 +199,5 @@ def write_reconstruction(made: Imputed, options: Options, directory: Path) -> No
     write_table(made.table, made.partition, directory)
     write_json(made.record.model_dump(mode="json", by_alias=True), directory / RECORD)
     acceptance = {made.partition or "overall": made.acceptance_rate}
-    facts = run_facts(made.record, options, {"reconstruction_acceptance": acceptance}, [])
+    facts = run_facts(made.record, options, {"reconstruction_acceptance": acceptance}, [], made.warnings)
     write_json(json.loads(json.dumps(_merged_run(directory / RUN, facts, []))), directory / RUN)

@@ -113,6 +113,11 @@ class Reanalysis:
         """What could not be done and why, and what a reader must know."""
         return tuple(self.run["notes"])
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must stand beside every result: printed numbers that contradict the others, findings about them."""
+        return tuple(self.run.get("warnings", ()))
+
     def save(self, directory: str | Path, *, keep: bool = False) -> None:
         """Write everything but figures and report, replacing an earlier reanalysis as a whole.
 
@@ -384,7 +389,7 @@ def _collected(
         arranged(diagnostics, columns.DIAGNOSTICS, trial=record.id),
         findings_frame(record, audit(record)),
         pd.concat(sheets, ignore_index=True),
-        run_facts(record, options, resolved, notes),
+        run_facts(record, options, resolved, notes, notes.warnings),
         arranged(_imbalance(record, results, options), columns.IMBALANCE, trial=record.id),
         *_credibility(record, tables, arranged(estimates, columns.ESTIMATES, **constants), options),
         arranged(_fisher(record, results), columns.BINARY, trial=record.id),

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..data import ARMS, InputError, Record
 from ..data.curves import RebuiltCurves
+from ..data.imputed import Imputed
 from ..data.patient_table import patient_table
 from ..data.patients import read_patients
 from ..data.rebuilding import SOURCES, rebuild
@@ -27,11 +28,26 @@ class Notes(list[str]):
     def __init__(self, notify: Notify) -> None:
         super().__init__()
         self.progress = notify
+        self.warnings: list[str] = []
 
     def add(self, note: str) -> None:
         """Keep a note and tell it."""
         self.append(note)
         self.tell(note)
+
+    def warn(self, warning: str) -> None:
+        """Keep what must stand beside every result, and tell it once."""
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+            self.progress(f"warning: {warning}")
+
+    def take(self, made: Imputed) -> None:
+        """Keep and tell what a rebuilt trial says of itself."""
+        for warning in made.warnings:
+            self.warn(warning)
+        for note in made.notes:
+            if note not in made.warnings:
+                self.add(note)
 
     def tell(self, note: str) -> None:
         """Tell a note that need not be kept: results hold what it is about."""
@@ -76,8 +92,7 @@ def tables_of(record: Record, partitions: Sequence[str], options: Options, notes
             if not partition:
                 return found
             continue
-        for note in made.notes:
-            notes.add(note)
+        notes.take(made)
         curves = made if isinstance(made, RebuiltCurves) else curves
         found[partition] = Imputations(made)
     return found

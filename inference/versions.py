@@ -48,7 +48,13 @@ def _hash_of(patients: pd.DataFrame) -> str:
     return hashlib.sha256(names.encode() + rows.tobytes()).hexdigest()
 
 
-def run_facts(record: Record, options: Options, resolved: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+def run_facts(
+    record: Record,
+    options: Options,
+    resolved: Mapping[str, Any],
+    notes: Sequence[str],
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
     """Return the contents of ``run.json``: no path, no patient.
 
     Parameters
@@ -61,6 +67,8 @@ def run_facts(record: Record, options: Options, resolved: Mapping[str, Any], not
         What was made of them: landmarks, intervals, priors, imputations by model and the like.
     notes
         What a reader must know.
+    warnings
+        What must stand beside every result.
     """
     facts = {
         "trial": record.id,
@@ -70,6 +78,7 @@ def run_facts(record: Record, options: Options, resolved: Mapping[str, Any], not
         "options": asdict(options),
         "resolved": dict(resolved),
         "notes": list(notes),
+        "warnings": list(warnings),
         "versions": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
