@@ -227,7 +227,9 @@ def audit(record: Record, findings: pd.DataFrame, trial: str, directory: Path | 
     rows.append(("all", *(str(total[verdict]) for verdict in VERDICTS)))
     table(("Check", *VERDICTS), rows, right=VERDICTS)
     notable = findings[findings["verdict"] != "ok"]
-    if notable.empty:
+    if not len(findings[findings["check"] != "record"]):
+        paragraph("0 checks possible: the record prints nothing that can be held against anything else.")
+    elif notable.empty:
         paragraph("Every number that can be checked is in order.")
     for verdict in reversed(VERDICTS[1:]):
         findings_of(notable[notable["verdict"] == verdict], verdict)

@@ -120,6 +120,17 @@ class FlowBox(Item):
         return parent
 
 
+class Intercurrent(Item):
+    """Events after randomisation that bear on what is estimated, and how the published analysis treats them."""
+
+    label: Text
+    arm: ArmId | None = None
+    n: Number | None = None
+    strategy: Literal["treatment policy", "hypothetical", "composite", "while on treatment", "principal stratum"] = (
+        "treatment policy"
+    )
+
+
 class FollowUp(Item):
     """Time to death or censoring, over all patients of the arm (of the trial without ``arm``).
 

@@ -228,6 +228,11 @@ def _design(record: Record) -> Iterator[Row]:
         yield "source", _source(design)
 
 
+def _intercurrent(record: Record) -> Iterator[Row]:
+    for item in record.intercurrent:
+        yield item.label, _text(item.n), _arm(record, item.arm), item.strategy, _source(item)
+
+
 def _flow(record: Record) -> Iterator[Row]:
     for box in record.flow:
         arm = record.arm(box.arm).label if box.arm else ""
@@ -363,6 +368,7 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...], Callable[[Record], Iterator[Row]]],
     ("Arms", ("arm", "label", "patients", "events", "source"), _arms),
     ("Design", ("field", "value"), _design),
     ("Flow diagram", ("box", "n", "arm", "leaves", "source"), _flow),
+    ("Intercurrent events", ("event", "n", "arm", "strategy", "source"), _intercurrent),
     (
         "Follow-up",
         ("arm", "mean", "SD", "25%", "median", "75%", "survivors' median", "survivors' range", "p", "source"),

@@ -91,7 +91,8 @@ class AtRisk(Item):
 class HazardRatio(Estimate):
     """A printed hazard ratio; all patients without ``where``.
 
-    ``planned`` tells whether the paper says that the subgroup was, or was not, chosen before the data were seen.
+    ``planned`` tells whether the paper says that the subgroup was, or was not, chosen before the data were seen;
+    ``margin`` is the hazard ratio that a non-inferiority p-value refers to, in the direction of ``comparison``.
     """
 
     label: str = ""
@@ -102,6 +103,8 @@ class HazardRatio(Estimate):
     sided: Literal[1, 2] = 2
     comparison: Literal["treatment/control", "control/treatment"] = "treatment/control"
     reduction: Percent | None = None
+    analysis: Literal["unadjusted", "stratified", "adjusted"] = "unadjusted"
+    margin: Positive | None = None
     planned: bool | None = None
 
     @property

@@ -15,6 +15,18 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 _NUMBER = re.compile(r"<?\s*(?P<number>[-+]?[0-9]+(?:\.[0-9]+)?)")
+_AS_PRINTED = str.maketrans({"\N{MIDDLE DOT}": ".", "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-"})  # 0\N{MIDDLE DOT}66
+
+
+def plain(text: str) -> str:
+    """Return a number in plain digits: journals print middle dots, long minus signs and ``P < 0.001``.
+
+    Parameters
+    ----------
+    text
+        As printed.
+    """
+    return re.sub(r"^[Pp]\s*=?\s*(?=[<0-9])", "", text.strip().translate(_AS_PRINTED))
 
 
 @dataclass(frozen=True)
@@ -89,8 +101,15 @@ class Printed:
         return self.text
 
 
-def _printed(low: float, high: float, allowed: str, *, bound: bool = False) -> Any:
-    """Return the pydantic type of a printed number within ``[low, high]``."""
+def _without_percent(text: str, divisor: int) -> str:
+    """Return the number before a percent sign, its decimal point moved where a share is meant."""
+    if not divisor or not text.endswith("%"):
+        return text
+    return format(Printed(text.removesuffix("%").strip())._digits.scaleb(-len(str(divisor)) + 1), "f")
+
+
+def _printed(low: float, high: float, allowed: str, *, bound: bool = False, percent: int = 0) -> Any:
+    """Return the pydantic type of a printed number within ``[low, high]``; ``percent``: what a ``%`` divides by."""
     example = '"<0.001"' if bound else '"0.60"'
 
     def parse(value: object) -> Printed:
@@ -99,7 +118,7 @@ def _printed(low: float, high: float, allowed: str, *, bound: bool = False) -> A
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise ValueError(f"{allowed}, quoted as printed, such as {example}")
         try:
-            number = Printed(str(value).strip())
+            number = Printed(_without_percent(plain(str(value)), percent))
         except ValueError as error:
             raise ValueError(f"{allowed}; {error}") from None
         if number.is_bound and not bound:
@@ -108,7 +127,7 @@ def _printed(low: float, high: float, allowed: str, *, bound: bool = False) -> A
             raise ValueError(allowed)
         return number
 
-    pattern = r"^<?\s*\d+(\.\d+)?$" if bound else r"^[-+]?\d+(\.\d+)?$"
+    pattern = r"^([Pp]\s*=?\s*)?<?\s*\d+([.\u00b7]\d+)?$" if bound else r"^[-+\u2212\u2013]?\d+([.\u00b7]\d+)?%?$"
     schema = {"type": ["string", "integer"], "pattern": pattern, "description": allowed}
     return Annotated[Printed, PlainValidator(parse), PlainSerializer(str, return_type=str), WithJsonSchema(schema)]
 
@@ -116,8 +135,8 @@ def _printed(low: float, high: float, allowed: str, *, bound: bool = False) -> A
 AnyNumber = _printed(-math.inf, math.inf, "must be a number")
 NonNegative = _printed(0.0, math.inf, "must be a number that is not negative")
 Positive = _printed(1e-12, math.inf, "must be a number above 0")
-Probability = _printed(0.0, 1.0, "must be a probability between 0 and 1 (60% is written 0.60)")
-ErrorRate = _printed(1e-9, 1 - 1e-9, "must be above 0 and below 1")
-Loss = _printed(0.0, 1 - 1e-9, "must be at least 0 and below 1")
-Percent = _printed(0.0, 100.0, "must be a percentage between 0 and 100")
+Probability = _printed(0.0, 1.0, "must be a probability between 0 and 1 (60% is written 0.60)", percent=100)
+ErrorRate = _printed(1e-9, 1 - 1e-9, "must be above 0 and below 1", percent=100)
+Loss = _printed(0.0, 1 - 1e-9, "must be at least 0 and below 1", percent=100)
+Percent = _printed(0.0, 100.0, "must be a percentage between 0 and 100", percent=1)
 PValue = _printed(0.0, 1.0, "must be a p-value between 0 and 1", bound=True)

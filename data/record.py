@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from .characteristics import Baseline, Factor, Partition, PatientsCount
-from .conduct import Arm, Arms, Citation, Design, Evidence, FlowBox, FollowUp, Recruitment, Totals
+from .conduct import Arm, Arms, Citation, Design, Evidence, FlowBox, FollowUp, Intercurrent, Recruitment, Totals
 from .fields import TRIAL_ID, ArmId, Identifier, Table, Text, Time, TimeUnit
 from .labels import within_text
 from .outcomes import AtRisk, Binary, Deaths, EffectsSet, HazardRatio, Median, Prognostic, Survival
@@ -47,6 +47,7 @@ class Record(Table):
     design: Design | None = None
     recruitment: Recruitment | None = None
     flow: tuple[FlowBox, ...] = ()
+    intercurrent: tuple[Intercurrent, ...] = ()
     follow_up: tuple[FollowUp, ...] = ()
     survival: tuple[Survival, ...] = ()
     median: tuple[Median, ...] = ()

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from ..data import InputError, Record, load_record
-from ..data.audit import audit, findings_frame
+from ..data.audit import about_headline, audit, findings_frame
 from ..data.curves import RebuiltCurves
 from ..data.errors import input_error
 from ..data.evidence import Study, pooled_trials, studies_of, why_alone
@@ -301,6 +301,8 @@ def analyse(
         notes.add(note)
     if "" in sources and (note := intervals_note(record, sources[""].tables, options)):
         notes.tell(note)
+    for warning in about_headline(record, audit(record)):
+        notes.warn(warning)
     if note := baseline_note(record, tasks):
         notes.add(note)
     tasks = [_adjusted(task, record, options, notes) for task in tasks]

@@ -16,7 +16,25 @@ Verdict = Literal["ok", "note", "inconsistent", "impossible"]
 VERDICTS: tuple[Verdict, ...] = ("ok", "note", "inconsistent", "impossible")
 Range = tuple[float, float]
 
-COLUMNS = ("trial", "check", "verdict", "item", "printed", "computed", "lower", "upper", "arithmetic", "source")
+COLUMNS = (
+    "trial",
+    "check",
+    "verdict",
+    "item",
+    "printed",
+    "computed",
+    "lower",
+    "upper",
+    "arithmetic",
+    "source",
+    "domain",
+)
+RESULTS = "results"  # INSPECT-SR's domains: conduct, governance and transparency; text and figures; results
+DOMAINS = {
+    "sample size": "conduct, governance and transparency",
+    "printed twice": "text and figures",
+    "record": "text and figures",
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +83,9 @@ def findings_frame(record: Record, findings: Iterable[Finding]) -> pd.DataFrame:
     findings
         From `secondlook.data.audit.audit`.
     """
-    rows = [{"trial": record.id, **asdict(finding)} for finding in findings]
+    rows = [
+        {"trial": record.id, **asdict(finding), "domain": DOMAINS.get(finding.check, RESULTS)} for finding in findings
+    ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.astype(dict.fromkeys(("computed", "lower", "upper"), float))
 

@@ -18,6 +18,9 @@ from ..subgroup import OVERALL, Subgroup
 from .bounds import deaths_between, most_patients, trial_deaths, trial_patients
 from .finding import Finding, Range, Verdict, judged, overlap
 
+COMBINED_ERRORS = 0.8  # of the overall ratio's standard error
+MARGINS = (1.05, 2.0)  # of non-inferiority, treatment over control
+TOO_WIDE = 1.25  # times the standard error that the deaths of the arms give
 OTHER_TESTS = 0.15  # by how much z of another test (log-rank, likelihood ratio) may differ from Wald's
 
 
@@ -34,6 +37,9 @@ class Ratio:
     sided: int
     source: str
     kind: Literal["treatment", "prognostic", "adjusted"] = "treatment"
+    unadjusted: bool = True
+    margin: Printed | None = None
+    inverted: bool = False
 
     @property
     def patients(self) -> Subgroup:
@@ -53,7 +59,19 @@ def ratios(record: Record) -> Iterator[Ratio]:
     for row in record.hazard_ratio:
         if row.ci:
             name = _name(row)
-            yield Ratio(name, row.where, row.estimate, row.ci, row.level, row.p, row.sided, row.source)
+            yield Ratio(
+                name,
+                row.where,
+                row.estimate,
+                row.ci,
+                row.level,
+                row.p,
+                row.sided,
+                row.source,
+                unadjusted=row.analysis == "unadjusted",
+                margin=row.margin,
+                inverted=row.inverted,
+            )
     for item in record.prognostic:
         name = f"prognostic {item.label or item.where.key}"
         if item.ci and item.estimate:
@@ -98,21 +116,41 @@ def p_value(record: Record) -> Iterator[Finding]:
         if ratio.p is not None:
             z = _z_range(ratio, ratio.level)
             p = _p_range(z, ratio)
+            verdict, implied = _p_verdict(ratio, ratio.level), _implied_margin(ratio)
+            about = f" - log {ratio.margin}" if ratio.margin else ""
+            hint = f"; it would be that of a margin of {implied:.2f}: non-inferiority?" if implied else ""
+            said = verdict != "inconsistent" or not implied
             yield Finding(
                 "p-value",
-                _p_verdict(ratio, ratio.level),
+                verdict if said else "note",
                 ratio.item,
                 ratio.p.text,
-                _p_of(abs(math.log(ratio.estimate.value)) / (sum(ratio.standard_error()) / 2), ratio),
+                _p_of(abs(_log_distance(ratio, ratio.estimate.value)) / (sum(ratio.standard_error()) / 2), ratio),
                 *p,
-                f"z = |log {ratio.estimate}| / SE = {z[0]:.2f} to {z[1]:.2f}; p = {p[0]:.2g} to {p[1]:.2g}",
+                f"z = |log {ratio.estimate}{about}| / SE = {z[0]:.2f} to {z[1]:.2f}; p = {p[0]:.2g} to {p[1]:.2g}"
+                + ("" if said else hint),
                 ratio.source,
             )
 
 
+def _log_distance(ratio: Ratio, estimate: float) -> float:
+    """Return how far the log ratio lies from that of no effect, or of the margin."""
+    return math.log(max(estimate, 1e-9)) - (math.log(ratio.margin.value) if ratio.margin else 0.0)
+
+
+def _implied_margin(ratio: Ratio) -> float | None:
+    """Return the margin of non-inferiority that a one-sided p-value would be about, if it is a plausible one."""
+    if ratio.sided != 1 or ratio.margin or ratio.p is None or not 0 < ratio.p.value < 1:
+        return None
+    side = -1 if ratio.inverted else 1
+    z = float(ndtri(1 - ratio.p.value)) * sum(ratio.standard_error()) / 2
+    margin = ratio.estimate.value**side * math.exp(z)
+    return margin if MARGINS[0] <= margin <= MARGINS[1] else None
+
+
 def _z_range(ratio: Ratio, level: float) -> Range:
     """Return the range of |z|; without direction, so that one-sided tests are read in the favourable one."""
-    logs = math.log(max(ratio.estimate.low, 1e-9)), math.log(ratio.estimate.high)
+    logs = _log_distance(ratio, ratio.estimate.low), _log_distance(ratio, ratio.estimate.high)
     smallest = 0.0 if logs[0] <= 0 <= logs[1] else min(map(abs, logs))
     error = ratio.standard_error(level=level)
     return smallest / error[1], max(map(abs, logs)) / error[0]
@@ -177,7 +215,7 @@ def _having(whom: Subgroup, events: str, deaths: tuple[int, int | None], patient
 def _least_error(record: Record, ratio: Ratio, deaths: int | None) -> float:
     """Return the smallest standard error that the known deaths allow."""
     by_arm = [record.arm(arm).events for arm in ARMS]
-    if ratio.where.is_overall and all(by_arm):
+    if ratio.where.is_overall and ratio.unadjusted and all(by_arm):
         return math.sqrt(sum(1 / count for count in by_arm if count))
     return 2 / math.sqrt(deaths) if deaths else 0.0
 
@@ -186,6 +224,57 @@ def _precision_verdict(ratio: Ratio, least: float, patients: int | None) -> Verd
     if patients and ratio.standard_error()[1] < 2 / math.sqrt(patients):
         return "impossible"
     return judged(ratio.ci, lambda found: ratio.standard_error(found)[1] >= least)
+
+
+def width(record: Record) -> Iterator[Finding]:
+    """17. The overall interval is not far wider than the deaths of the arms make it."""
+    events = [record.arm(arm).events for arm in ARMS]
+    if all(events):
+        expected = math.sqrt(sum(1 / count for count in events if count))
+        for ratio in ratios(record):
+            if ratio.kind == "treatment" and ratio.where.is_overall and ratio.unadjusted:
+                least = ratio.standard_error()[0]
+                wide = least > TOO_WIDE * expected
+                yield Finding(
+                    "interval width",
+                    "note" if wide else "ok",
+                    ratio.item,
+                    f"{ratio.ci[0]} to {ratio.ci[1]}",
+                    expected,
+                    arithmetic=f"SE at least {least:.3f}; {' and '.join(map(str, events))} {record.event}s give "
+                    f"about {expected:.3f}" + ("; other patients, level or endpoint?" if wide else ""),
+                    source=ratio.source,
+                )
+
+
+def combined_subgroups(record: Record) -> Iterator[Finding]:
+    """15. Disjoint subgroups that cover the trial, combined by inverse variance, agree with the overall ratio."""
+    overall = record.overall_hazard_ratio
+    if overall is None or not overall.standard_error:
+        return
+    for name, factor in record.factors.items():
+        rows = [row for row in record.hazard_ratio if row.use and row.where.factors == (name,) and row.standard_error]
+        levels = [level for row in rows for level in row.where.levels(name) or ()]
+        if rows and sorted(levels) == sorted(factor.levels):
+            yield _combined(name, rows, overall, overall.standard_error)
+
+
+def _combined(name: str, rows: Sequence[HazardRatio], overall: HazardRatio, error: float) -> Finding:
+    weights = [1 / (row.standard_error or math.inf) ** 2 for row in rows]
+    logs = [math.log(row.treatment_over_control) for row in rows]
+    mean = sum(weight * log for weight, log in zip(weights, logs, strict=True)) / sum(weights)
+    off = (mean - math.log(overall.treatment_over_control)) / error
+    parts = ", ".join(f"{row.treatment_over_control:.3g}" for row in rows)
+    return Finding(
+        "combined subgroups",
+        "note" if abs(off) > COMBINED_ERRORS else "ok",
+        f"hazard ratios by {name}",
+        overall.estimate.text,
+        math.exp(mean),
+        arithmetic=f"{parts} combine to {math.exp(mean):.3g}; overall {overall.treatment_over_control:.3g}, "
+        f"{abs(off):.1f} standard errors away: imbalance of {name}, or other numbers",
+        source="; ".join(dict.fromkeys(row.source for row in rows if row.source)),
+    )
 
 
 def level(record: Record) -> Iterator[Finding]:

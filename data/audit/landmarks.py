@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from scipy.special import ndtri
 
 from ..cohort import Transform
+from ..fields import ARMS
 from ..intervals import interval_transform
 from ..outcomes import HazardRatio, Survival
 from ..record import Record
@@ -16,6 +17,7 @@ from .finding import Finding
 
 MEDIAN_ERRORS = 2.4  # standard errors of the hazard ratio by which medians may mislead about direction
 RATE_ERRORS = 1.5  # of the hazard ratio, by which the crude rate ratio may differ
+DEATHS_ERRORS = 3.0  # of the deaths, by which shares of patients who died may mislead
 LANDMARK_ERRORS = 2.6  # of the difference between a landmark's hazard ratio and Cox's
 
 
@@ -23,15 +25,45 @@ def direction(record: Record) -> Iterator[Finding]:
     """5. Medians and landmarks point the way the hazard ratio does."""
     for row in record.hazard_ratio:
         medians = _medians(record, row.where)
-        if row.ci and row.standard_error and medians:
+        error = row.standard_error or _error_of_deaths(record, row)
+        if error and medians:
             evidence = f"medians {medians[1]:g} and {medians[0]:g}"
-            yield _direction(row, evidence, medians[0] / medians[1], MEDIAN_ERRORS * row.standard_error)
+            yield _direction(row, evidence, medians[0] / medians[1], MEDIAN_ERRORS * error)
+        if row.where.is_overall and (shares := _shares_dead(record)) and (spread := _error_of_deaths(record, row)):
+            control, treatment = shares
+            evidence = f"{record.event}s of {treatment:.0%} and {control:.0%}"
+            implied = math.log1p(-treatment) / math.log1p(-control)
+            yield _direction(row, evidence, implied, DEATHS_ERRORS * spread)
         for time, arms in both_arms(record, row.where).items():
-            spread = _spread(row, arms)
+            spread = _spread(row, arms) or _rough_spread(record, arms)
             if spread:
                 control, treatment = arms["control"].estimate, arms["treatment"].estimate
                 evidence = f"survival at {time:g} of {treatment} and {control}"
                 yield _direction(row, evidence, _implied(arms), LANDMARK_ERRORS * spread)
+
+
+def _shares_dead(record: Record) -> tuple[float, float] | None:
+    """Return the share of each arm's patients who died, where it is neither none nor all."""
+    shares = [(record.arm(arm).events or 0) / (record.arm(arm).patients or math.inf) for arm in ARMS]
+    return (shares[0], shares[1]) if all(0 < share < 1 for share in shares) else None
+
+
+def _error_of_deaths(record: Record, row: HazardRatio) -> float | None:
+    """Return the standard error that the deaths of the arms give an overall log hazard ratio."""
+    events = [record.arm(arm).events for arm in ARMS]
+    if not row.where.is_overall or not all(events):
+        return None
+    return math.sqrt(sum(1 / count for count in events if count))
+
+
+def _rough_spread(record: Record, arms: dict[str, Survival]) -> float | None:
+    """Return `_spread` without printed intervals: binomial, as if half of the patients were still followed."""
+    sizes = [_patients(record, item) for item in arms.values()]
+    if None in sizes:
+        return None
+    shares = [item.estimate.value for item in arms.values()]
+    each = [(1 - s) / (s * (size or 1) / 2 * math.log(s) ** 2) for s, size in zip(shares, sizes, strict=True)]
+    return math.sqrt(sum(each))
 
 
 def _direction(row: HazardRatio, evidence: str, implied: float, room: float) -> Finding:

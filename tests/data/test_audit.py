@@ -13,10 +13,11 @@ from lifelines import CoxPHFitter, KaplanMeierFitter
 from scipy import stats
 
 from secondlook.data import load_record
-from secondlook.data.audit import COLUMNS, audit, findings_frame
+from secondlook.data.audit import COLUMNS, about_headline, audit, findings_frame
 from secondlook.data.audit.baseline import chi_square, corrected_chi_square, fisher
 from secondlook.data.audit.bounds import most_patients
 from secondlook.data.audit.design import per_arm
+from secondlook.data.describe import write_template
 from secondlook.data.publishing import cox_fit, kaplan_meier, km_median
 from secondlook.data.reading import parse_record
 from secondlook.data.simulation import publish, simulate_trial
@@ -478,3 +479,77 @@ def test_audit_needs_neither_pymc_nor_lifelines():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("estimate", "ci", "side"), [("0.62", ("0.42", "0.92"), "ok"), ("1.61", ("1.09", "2.38"), "note")]
+)
+def test_a_hazard_ratio_upside_down_is_found_without_landmark_intervals(estimate, ci, side):
+    """Deaths of 65 and 40 in 100, or survival without intervals, say on which side of 1 it lies."""
+    survival = [{"arm": arm, "time": 24, "estimate": s} for arm, s in (("control", "0.45"), ("treatment", "0.65"))]
+    for evidence in ({"arms": arms(65, 40)}, {"arms": arms(None, None, 300), "survival": survival}):
+        findings = found("direction", hazard_ratio=ratio(estimate, ci), **evidence)
+        assert [finding.verdict for finding in findings] == [side]
+        assert (side == "note") == ("is it control over treatment?" in findings[0].arithmetic)
+    sections = {"hazard_ratio": ratio(estimate, ci), "arms": arms(65, 40)}
+    assert bool(about_headline(record(**sections), audit(record(**sections)))) == (side == "note")
+
+
+def test_subgroups_that_cover_the_trial_combine_to_the_overall_ratio():
+    """By inverse variance 0.5 and 0.8 with equal errors combine to sqrt(0.4) = 0.632."""
+    factors = {"er": {"label": "ER", "levels": ["+", "-"]}}
+    rows = [
+        {"where": {"er": level}, "estimate": estimate, "ci": ci}
+        for level, estimate, ci in (("+", "0.50", ["0.30", "0.83"]), ("-", "0.80", ["0.48", "1.33"]))
+    ]
+    for overall, ci, verdict in (("0.64", ("0.45", "0.91"), "ok"), ("0.90", ("0.63", "1.28"), "note")):
+        (finding,) = found("combined subgroups", factors=factors, hazard_ratio=[*ratio(overall, ci), *rows])
+        assert finding.verdict == verdict
+        assert finding.computed == pytest.approx(math.sqrt(0.4), abs=0.01)
+    assert not found("combined subgroups", factors=factors, hazard_ratio=[*ratio(), rows[0]])
+
+
+def test_an_interval_far_wider_than_its_deaths_is_told():
+    """With 50 and 50 deaths the standard error is about 0.2: 0.45 to 0.97 has 0.196, 0.30 to 1.50 has 0.41."""
+    assert verdicts("interval width", arms=arms(50, 50), hazard_ratio=ratio("0.66", ("0.45", "0.97"))) == ["ok"]
+    assert verdicts("interval width", arms=arms(50, 50), hazard_ratio=ratio("0.67", ("0.30", "1.50"))) == ["note"]
+    stratified = ratio("0.67", ("0.30", "1.50"), analysis="stratified")
+    assert verdicts("interval width", arms=arms(50, 50), hazard_ratio=stratified) == []
+
+
+def test_a_p_value_of_non_inferiority():
+    """One-sided p 0.011 of 1.07 (90%: 0.93-1.24): against a margin of 1.31, not against 1."""
+    row = ratio("1.07", ("0.93", "1.24"), level=0.90, p="0.011", sided=1)
+    (finding,) = found("p-value", hazard_ratio=row)
+    assert finding.verdict == "note" and "margin of 1.31" in finding.arithmetic
+    (finding,) = found("p-value", hazard_ratio=[row[0] | {"margin": "1.31"}])
+    assert finding.verdict == "ok" and "log 1.07 - log 1.31" in finding.arithmetic
+    assert verdicts("p-value", hazard_ratio=[row[0] | {"sided": 2}]) == ["inconsistent"]
+    assert verdicts("p-value", hazard_ratio=[row[0] | {"p": "0.9"}]) == ["inconsistent"]  # a margin of 0.96 is none
+
+
+@pytest.mark.parametrize(
+    ("unit", "time", "recruitment", "verdict"),
+    [
+        ("months", 60, None, "ok"),
+        ("months", 1825, None, "note"),  # days
+        ("days", 1825, None, "ok"),
+        ("months", 5, ("2001-01", "2005-01"), "note"),  # years
+        ("years", 5, ("2001-01", "2005-01"), "ok"),
+    ],
+)
+def test_times_that_fit_another_unit(unit, time, recruitment, verdict):
+    sections = {"recruitment": dict(zip(("start", "end"), recruitment, strict=True))} if recruitment else {}
+    survival = [{"arm": "control", "time": time, "estimate": "0.45"}]
+    assert verdicts("record", time_unit=unit, survival=survival, **sections) == [verdict]
+
+
+def test_placeholders_of_the_template_are_told(tmp_path):
+    write_template(tmp_path / "mine.toml")
+    left = {finding.item for finding in audit(load_record(tmp_path / "mine.toml")) if finding.verdict == "note"}
+    assert {"id", "title", "arms.control", "arms.treatment"} <= left
+
+
+def test_findings_carry_the_domain_they_speak_to():
+    frame = findings_frame(record(hazard_ratio=ratio()), audit(record(hazard_ratio=ratio())))
+    assert frame.columns[-1] == "domain" and set(frame["domain"]) == {"results"}

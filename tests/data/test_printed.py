@@ -123,3 +123,19 @@ def test_numbers_are_read_as_printed_and_written_as_text(kind: Any, given_value:
     number = adapter.validate_python(given_value)
     assert number == Printed(text)
     assert adapter.dump_python(number, mode="json") == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "printed", "text"),
+    [
+        (Probability, "0\N{MIDDLE DOT}66", "0.66"),
+        (Probability, "49.4%", "0.494"),
+        (Probability, "60%", "0.60"),
+        (Percent, "49\N{MIDDLE DOT}4%", "49.4"),
+        (PValue, "P < 0.001", "< 0.001"),
+        (PValue, "p=0\N{MIDDLE DOT}03", "0.03"),
+        (AnyNumber, "\N{MINUS SIGN}1.5", "-1.5"),
+    ],
+)
+def test_numbers_as_journals_print_them(kind, printed, text):
+    assert str(TypeAdapter(kind).validate_python(printed)) == text

@@ -412,8 +412,8 @@ def test_a_wrong_field_does_not_hide_what_is_wrong_between_the_others() -> None:
     assert sorted(problems(raw)) == [
         "small.toml: at_risk[1].where: unknown factor 'pr'; the record declares 'er', 'age'",
         "small.toml: at_risk[1]: numbers at risk must not increase",
-        "small.toml: hazard_ratio[1].colour: 'red': unknown key; known are ci, comparison, estimate, label, level, "
-        "p, planned, reduction, sided, source, use, where",
+        "small.toml: hazard_ratio[1].colour: 'red': unknown key; known are analysis, ci, comparison, estimate, "
+        "label, level, margin, p, planned, reduction, sided, source, use, where",
         "small.toml: hazard_ratio[1].p: '7': must be a p-value between 0 and 1",
         f"small.toml: hazard_ratio[1]: {OUTSIDE}",
     ]
