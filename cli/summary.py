@@ -360,10 +360,11 @@ def _compared(rows: pd.DataFrame) -> None:
 
 
 def _withheld(record: Record, compared: pd.DataFrame) -> None:
-    withheld = compared["withheld"].dropna()
-    if len(withheld):
-        predicted = f"When the overall hazard ratio is withheld, the other numbers predict {withheld.iloc[0]:.2f}"
-        paragraph(f"{predicted}{_printed_overall(record)}.")
+    predicted = compared[["withheld", "withheld_lower", "withheld_upper"]].dropna()
+    if len(predicted):
+        told = "When the overall hazard ratio is withheld, the other numbers predict"
+        found = f"{with_interval(*predicted.iloc[0])}{_printed_overall(record)}"
+        paragraph(f"{told} {found}: whether the paper is coherent, not how large the effect is.")
 
 
 def _printed_overall(record: Record) -> str:

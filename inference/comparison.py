@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from ..data import OVERALL, Record
 from ..data.cohort import cox_of_counts, normal_quantile
@@ -67,7 +68,7 @@ def comparison_rows(
     record: Record,
     estimates: pd.DataFrame,
     tables: Mapping[str, xr.Dataset],
-    withheld: float | None,
+    withheld: NDArray[np.float64] | None,
 ) -> pd.DataFrame:
     """Return published, Cox and posterior hazard ratios side by side.
 
@@ -81,13 +82,14 @@ def comparison_rows(
     tables
         Survival tables by partition: a Cox fit stands beside every union of their strata.
     withheld
-        What the reconstruction predicts for the overall hazard ratio when that is withheld.
+        What the reconstruction predicts for the overall hazard ratio when that is withheld, shape ``(imputations,)``.
     """
     printed = {row.where.key: row for row in record.hazard_ratio if row.use}
     overall_ratio = estimates["estimand"].eq("hazard_ratio") & estimates["time"].isna()
     crude = ~estimates["model"].isin((imbalance.MODEL, synthesis.MODEL))
     ratios = estimates[crude & (overall_ratio | estimates["estimand"].eq("average_hazard_ratio"))]
     cox: dict[tuple[str, str], tuple[float, float, float] | None] = {}
+    predicted = None if withheld is None else tuple(np.quantile(withheld, (0.5, 0.025, 0.975)).tolist())
     rows = []
     for row in ratios.itertuples():
         group = str(row.partition), str(row.subgroup)
@@ -99,7 +101,7 @@ def comparison_rows(
             | _published(None if standardised else printed.get(str(row.subgroup)))
             | _triple("cox", cox[group])
             | _triple("posterior", (row.median, row.lower, row.upper))
-            | {"withheld": withheld if group == ("", OVERALL.key) else np.nan}
+            | _triple("withheld", predicted if group == ("", OVERALL.key) else None)
         )
     return pd.DataFrame(rows, columns=[name for name in columns.COMPARISON if name != "trial"])
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from ..data import InputError, Record, load_record
 from ..data.audit import about_headline, audit, findings_frame
@@ -49,7 +50,7 @@ from .tasks import (
 )
 from .versions import run_facts
 
-WITHHELD_IMPUTATIONS = 5
+WITHHELD_IMPUTATIONS = 80  # for an interval at 95%
 REPORTED_SHRINKAGES = (PRIMARY_SHRINKAGE, "none")  # shrunken beside raw
 ADJUSTED_MODEL = "piecewise"
 
@@ -423,12 +424,12 @@ def _credibility(
     return credibility(record, strata, estimates, simulated), trials
 
 
-def _withheld(record: Record, rebuilt: Imputed | None, options: Options) -> float | None:
-    """Return what the other numbers predict for the overall hazard ratio: the check that is not circular."""
+def _withheld(record: Record, rebuilt: Imputed | None, options: Options) -> NDArray[np.float64] | None:
+    """Return what the other numbers predict for the overall hazard ratio: whether the paper is coherent."""
     if rebuilt is None or record.overall_hazard_ratio is None:
         return None
     if isinstance(rebuilt, RebuiltCurves):  # curves never see it
-        return float(np.mean(rebuilt.predicted("hazard_ratio")))
+        return rebuilt.predicted("hazard_ratio")
     without = reconstruct(
         record,
         imputations=WITHHELD_IMPUTATIONS,
@@ -436,7 +437,7 @@ def _withheld(record: Record, rebuilt: Imputed | None, options: Options) -> floa
         horizon=options.horizon,
         without=("hazard_ratio",),
     )
-    return float(np.mean(without.predicted("hazard_ratio")))
+    return without.predicted("hazard_ratio")
 
 
 def _with_sensitivity(

@@ -29,6 +29,7 @@ from .unknowns import Cells, RealisedTable, Slope
 
 COUNT_HALF_WIDTH = 0.05  # a whole count is exact; a fractional table reproduces it to a tenth
 NONE_HALF_WIDTH = 0.25  # but none is less than half a death: fractional deaths are never quite none
+ADJUSTED_SD = 0.05  # by which a table without strata misses the log of a stratified or adjusted hazard ratio
 MEDIAN_WINDOW = 0.2  # of the trial's crude median: over which a curve is averaged where its median's place is open
 
 _Number = tuple[str, float, float]  # as printed, its value, half-width
@@ -353,12 +354,15 @@ def _prognostics(record: Record, strata: Strata) -> Iterator[Target]:
 def _ratio(item: str, row: HazardRatio | Prognostic, reference: Cells, group: Cells) -> Iterator[Target]:
     """Yield a hazard ratio of a group over a reference, and the limits of its interval."""
     quantile = measure.normal_quantile(row.level)
+    error = math.sqrt(3) * ADJUSTED_SD if isinstance(row, HazardRatio) and row.analysis != "unadjusted" else 0.0
     limits = [(f"{item} lower", -quantile), (f"{item} upper", quantile)]
     names = [(item, 0.0), *limits] if row.ci is not None else [(item, 0.0)]
     for (name, shift), printed in zip(names, (row.estimate, *(row.ci or ())), strict=True):
         assert printed is not None
         functional, slope = _ratio_functional(reference, group, shift)
-        yield Target(name, row.where, None, None, *_number(printed), functional, slope, row.source)
+        text, value, half_width = _number(printed)
+        room = math.hypot(half_width, error * value)
+        yield Target(name, row.where, None, None, text, value, room, functional, slope, row.source)
 
 
 def _ratio_functional(reference: Cells, group: Cells, shift: float) -> tuple[Functional, Differential]:

@@ -83,7 +83,7 @@ def test_reanalyse_prints_the_headline(run, library):
         assert text in out
     assert "60 (51-68)" in out and "p = 0.10" in out  # what the paper prints at 36 months
     assert "10 (10-70)" in out  # what the model says
-    assert "predict 0.65 (printed: 0.66)" in out
+    assert "predict 0.65 (0.60-0.70) (printed: 0.66)" in out
     assert "Passed" in out
     assert "Inconsistent" in out and "Triple-negative" not in out
     assert str(Path("here") / "estimates.csv") in out

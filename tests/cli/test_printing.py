@@ -119,6 +119,7 @@ def test_credibility_shows_blanks_for_what_only_a_reader_knows(capsys):
 def test_numbers_that_contradict_others_are_not_said_to_be_reproduced(capsys, off, told):
     rows = [fit_row(half_widths_off=one) for one in off] + [fit_row(half_widths_off=9.0, used=False)]
     made = SimpleNamespace(
+        warnings=(),
         record=load_record("mf07-01"),
         partition="receptor",
         fit_sheet=pd.DataFrame(rows),
@@ -132,6 +133,7 @@ def test_numbers_that_contradict_others_are_not_said_to_be_reproduced(capsys, of
 @pytest.mark.parametrize(("endpoint", "told"), [("overall survival", "deaths"), ("disease-free survival", "events")])
 def test_events_of_other_endpoints_are_no_deaths(capsys, endpoint, told):
     made = SimpleNamespace(
+        warnings=(),
         record=load_record("mf07-01").model_copy(update={"endpoint": endpoint}),
         partition="",
         fit_sheet=pd.DataFrame([fit_row(item="deaths", half_widths_off=0.1)]),

@@ -92,7 +92,7 @@ def test_rows_side_by_side(record):
         ("hazard_ratio", np.nan, "er", "overall", 0.70, 0.50, 0.95),
     )
     tables = {"": expected_table([0.65])}
-    rows = comparison_rows(record, frame, tables, 0.655)
+    rows = comparison_rows(record, frame, tables, np.linspace(0.6, 0.71, 1001))
     whole, positive, negative, standardised = rows.itertuples()
     assert (whole.published, whole.published_lower, whole.published_upper, whole.published_level) == (
         0.66,
@@ -101,7 +101,8 @@ def test_rows_side_by_side(record):
         0.90,
     )
     assert (whole.cox, whole.cox_lower, whole.cox_upper) == cox_table(tables[""])
-    assert whole.withheld == 0.655
+    limits = (whole.withheld, whole.withheld_lower, whole.withheld_upper)
+    assert limits == pytest.approx((0.655, 0.60275, 0.70725))
     assert (whole.posterior, whole.posterior_lower, whole.posterior_upper) == (0.67, 0.50, 0.90)
     # printed control over treatment, shown treatment over control; the row not in use is not shown
     assert (positive.published, positive.published_lower, positive.published_upper) == pytest.approx(
