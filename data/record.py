@@ -90,6 +90,13 @@ class Record(Table):
         return self
 
     @model_validator(mode="after")
+    def _factors_have_levels(self) -> Self:
+        known = self.patients.factors if self.patients else ()
+        if unknown := [name for name, factor in self.factors.items() if not factor.levels and name not in known]:
+            raise ValueError("; ".join(f"factors.{name}.levels: missing, but required" for name in unknown))
+        return self
+
+    @model_validator(mode="after")
     def _patients_have_factors(self) -> Self:
         if self.patients is None:
             return self
@@ -102,7 +109,7 @@ class Record(Table):
         if self.patients.stratify and self.patients.stratify not in self.patients.factors:
             raise ValueError(f"patients.stratify: {self.patients.stratify} is not one of patients.factors")
         for name, cuts in self.patients.cut.items():
-            levels = self.factors[name].levels
+            levels = self.patients.measured(self.factors[name].levels) or ("",) * (len(cuts) + 1)  # or by default
             if len(cuts) != len(levels) - 1 or any(second <= first for first, second in pairwise(cuts)):
                 raise ValueError(f"patients.cut.{name} must be {len(levels) - 1} increasing numbers")
         return self
@@ -123,7 +130,11 @@ class Record(Table):
 
     def holding(self, frame: pd.DataFrame) -> Self:
         """Return a copy of the record with its patients in memory, used in place of the file and never written."""
-        copy = self.model_copy()
+        from .patients import frame_levels
+
+        levels = frame_levels(self, frame).items()
+        found = {name: self.factors[name].model_copy(update={"levels": given}) for name, given in levels}
+        copy = self.model_copy(update={"factors": self.factors | found})
         copy._frame = frame
         return copy
 

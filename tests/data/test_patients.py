@@ -199,7 +199,8 @@ def test_parquet_gives_what_csv_gives(tmp_path):
         (GOOD + "inf,1,a,f\n", "own.csv: line 5, column weeks: inf: must be a number of weeks, 0 or above"),
         (GOOD + ",1,a,f\n", "own.csv: line 5, column weeks: missing, but required"),
         (GOOD + "\n\n4,2,a,f\n", "own.csv: line 7, column died: 2: must be 0 or 1"),
-        (GOOD + "4,1,c,f\n", "own.csv: line 5, column arm: c: must be a or b"),
+        (GOOD + "4,1,A,f\n", "own.csv: line 5, column arm: A: must be a or b"),
+        (GOOD.replace("b,", "c,"), "own.csv: line 3, column arm: c: must be a or b"),
         (GOOD + "4,1,a,x\n", "own.csv: line 5, column sex: x: must be f or m"),
         (GOOD.replace("a,f", "b,f"), "own.csv: column arm: no patient of control (a)"),
         (GOOD.replace("1,a,f", "0,a,f"), "own.csv: column died: nobody of control (a) has the event (1)"),
@@ -345,8 +346,8 @@ def test_one_bad_line_of_a_million_is_named(folder):
     lines = GOOD.splitlines(keepends=True)
     body = "".join(lines[1:]) * 333_334
     with pytest.raises(InputError) as caught:
-        read(folder, lines[0] + body + "4,1,a,\n" + "".join(lines[1:]))
-    assert str(caught.value) == "own.csv: line 1000004, column sex: missing, but required"
+        read(folder, lines[0] + body + "4,1,a,x\n" + "".join(lines[1:]))
+    assert str(caught.value) == "own.csv: line 1000004, column sex: x: must be f or m"
 
 
 @pytest.mark.parametrize(
@@ -382,7 +383,7 @@ def test_codes_match_as_written_before_what_they_mean():
     assert list(patients.sex) == ["1", "1", "1.0", "1.0"]
     assert list(patients.arm) == ["treatment", "control"] * 2
     with pytest.raises(InputError, match="row 1, column arm: 2: must be false or true"):
-        check_patients(rows.assign(arm=[2, 0, 1, 0]), own)
+        check_patients(rows.assign(arm=[2, 0, 0, 0]), own)
 
 
 @pytest.mark.parametrize("held", [["f"], [], ["f", "m"]])
@@ -505,7 +506,9 @@ def test_patients_in_memory_are_a_frame(given, kind):
         read_patients(record().holding(given))
 
 
-def test_gbsg2_comes_with_lifelines():
+def test_gbsg2_is_what_lifelines_has():
+    from lifelines.datasets import load_gbsg2
+
     own = load_record("gbsg2")
     patients = read_patients(own)
     by_arm = patients.groupby("arm", observed=True)["event"].agg(["size", "sum"])
@@ -513,8 +516,9 @@ def test_gbsg2_comes_with_lifelines():
         assert (own.arm(arm).patients, own.arm(arm).events) == tuple(by_arm.loc[arm])
     assert list(patients.columns[4:]) == ["menopause", "age", "grade", "nodes", "er", "pr"]
     assert dict(patients.nodes.value_counts()) == {"1-3": 376, "4-9": 207, "10 or more": 103}
-    with pytest.raises(InputError, match=r"lifelines:gbsg3: not a data set of lifelines; give one of .*gbsg2, "):
-        read_patients(record(file="lifelines:gbsg3"))
+    pd.testing.assert_frame_equal(pd.read_csv(own.beside(own.patients.file)), load_gbsg2())
+    with pytest.raises(InputError, match=r"lifelines:gbsg2: data sets of lifelines are not read any more: save it as"):
+        read_patients(record(file="lifelines:gbsg2"))
 
 
 @pytest.mark.parametrize("file", ["/home/me/own.csv", "folder/own.csv", "C:\\me\\own.csv"])
