@@ -183,8 +183,9 @@ def file_rows(
     if path.suffix.lower() in PARQUET:
         return frame_rows(_parquet(path, name, wanted, aliases), wanted, name, aliases=aliases)
     if path.suffix.lower() in EXCEL:
-        rows = frame_rows(_excel(path, name), wanted, name, aliases=aliases, first=2)
-        return rows.subset(rows.frame.notna().any(axis="columns").to_numpy())
+        sheet = _excel(path, name)
+        rows = frame_rows(sheet, wanted, name, aliases=aliases, first=2)
+        return rows.subset(sheet.notna().any(axis="columns").to_numpy())
     return _csv_rows(_decoded(path, name), name, wanted, numbers, aliases)
 
 

@@ -30,11 +30,11 @@ Tell = Callable[[str], object]
 SHOWN = 5  # rows named of each fault
 CODED = {"0", "1"}  # an event coded as one of these has the other for censoring
 TRUTH = {"true": "1", "false": "0"}
-UNKNOWN = {"", "na", "n/a", "#n/a", "nan", "<na>", "none", "null", "."}  # where levels do not hold it
+UNKNOWN = {"", "na", "n/a", "#n/a", "nan", "<na>", "null", "."}  # where levels do not hold it
 MOST_LEVELS = 12  # by default
 LONG, SHORT = 300.0, 2.0  # follow-up of more months, or fewer of the unit, is odd
 FEWEST_TIMES = 20  # that are no whole numbers, to tell a unit by
-DAYS_OFF = 0.1  # within this of a whole number of days
+DAYS_OFF = 0.2  # within this of a whole number of days
 
 
 def silent(_: str) -> None:
@@ -207,11 +207,11 @@ def _odd_unit(time: Array, unit: str) -> Iterator[str]:
     if longest > LONG:
         years = f"{longest / 12:.0f} years"
         yield f"the longest time is {time.max():g} {unit}, which is {years}: are they {unit}? see patients.unit"
-    elif parts.size < FEWEST_TIMES or off[unit] <= DAYS_OFF or unit == "years":
+    elif parts.size < FEWEST_TIMES or off[unit] <= DAYS_OFF:
         return
     elif fit:
         yield f"all times are whole days if they are {fit[0]}, but not if they are {unit}: see patients.unit"
-    elif time.max() <= SHORT:
+    elif time.max() <= SHORT and unit != "years":
         yield f"the longest time is {time.max():g} {unit}: are they {unit}, or years? see patients.unit"
 
 
@@ -337,7 +337,7 @@ class _Reading:
             rule = "must be a number"
         else:
             own, rule, measured = self._places(column, levels), f"must be {' or '.join(levels)}", tuple(levels)
-        unknown = (own < 0) & self._unknown(column)
+        unknown = (own < 0) & self._unknown(column, source.missing)
         if not cuts and (own < 0).all() and (number := self._different_numbers(column)) > len(levels):
             told = f"{number} different numbers, no levels; tell where to divide them in patients.cut.{name}"
             self.refuse_all(column, "", told)
@@ -350,7 +350,8 @@ class _Reading:
 
     def default_levels(self, source: Patients, name: str) -> tuple[str, ...]:
         """Return the levels of a factor that its cuts make, or that the column holds."""
-        column, unknown = source.column(name), self._unknown(source.column(name))
+        column = source.column(name)
+        unknown = self._unknown(column, source.missing)
         if cuts := source.cut.get(name):
             inner = [f"{low:g} to {high:g}" for low, high in pairwise(cuts)]
             found = [f"below {cuts[0]:g}", *inner, f"{cuts[-1]:g} or more"]
@@ -378,10 +379,10 @@ class _Reading:
             places = exact
         return np.array([exact.get(text, places.get(_code(text), -1)) for text in texts] + [-1])[codes]
 
-    def _unknown(self, column: str) -> NDArray[np.bool_]:
+    def _unknown(self, column: str, missing: str = "") -> NDArray[np.bool_]:
         """Return which rows hold nothing, or what says so."""
         codes, texts = self.texts(column)
-        return np.array([text.casefold() in UNKNOWN for text in texts] + [True])[codes]
+        return np.array([text.casefold() in UNKNOWN or text == missing for text in texts] + [True])[codes]
 
     def _different_numbers(self, column: str) -> int:
         """Return how many different numbers a column holds, 0 if anything else."""
