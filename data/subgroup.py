@@ -137,7 +137,7 @@ def parse_key(key: str) -> Subgroup:
         return OVERALL
     texts = PARTS[","].findall(key)
     parts = [text.partition("=") for text in texts]
-    if ",".join(texts) != key or not all(factor and levels for factor, _, levels in parts):
+    if not texts or ",".join(texts) != key or not all(factor and levels for factor, _, levels in parts):
         raise ValueError(f"{key!r} is not a subgroup's key")
     return Subgroup(tuple((factor, tuple(map(_plain, PARTS["|"].findall(levels)))) for factor, _, levels in parts))
 
