@@ -11,9 +11,10 @@ import _csv
 import codecs
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -265,18 +266,17 @@ def _csv_rows(
     called = _called(wanted, header, aliases, place)
     of_numbers = header[0] in [called[one] for one in numbers]  # then what begins with # is no patient's id
     columns = [header.index(name) for name in called.values()]
+    pick, width = itemgetter(*columns, 0), len(header)  # of tuples, however few the columns are
     starts, rows = [], []
-    for line, fields in _records(lines, top, separator, place)[not bare :]:
-        if not "".join(fields).strip():
+    for line, fields in islice(_records(lines, top, separator, place), not bare, None):
+        whole = len(fields) == width
+        if not "".join(fields).strip() or (fields[0].startswith(COMMENT) and (of_numbers or not whole)):
             continue
-        if fields[0].startswith(COMMENT) and (of_numbers or len(fields) != len(header)):
-            continue
-        if any(text.strip() for text in fields[len(header) :]):
-            given, named = number_of(len(fields), "field"), number_of(len(header), "column")
+        if not whole and any(text.strip() for text in fields[width:]):
+            given, named = number_of(len(fields), "field"), number_of(width, "column")
             raise input_error(place, f"line {line}", None, f"has {given}, but the header names {named}")
-        fields += [""] * (len(header) - len(fields))
         starts.append(line)
-        rows.append([fields[column] for column in columns])
+        rows.append(pick(fields if whole else fields + [""] * width))
     frame = pd.DataFrame({name: [row[at] for row in rows] for at, name in enumerate(called)}, dtype=object)
     return PatientRows(frame, place, lambda row: f"line {starts[row]}", separator != ",", bare, called)
 
@@ -299,21 +299,19 @@ def _header(
     return best, first[best], False
 
 
-def _records(lines: Sequence[str], top: int, separator: str, place: str) -> list[tuple[int, list[str]]]:
-    """Return the rows from the header on, each with the number of the line on which it begins."""
-    records, line = [], top + 1
-    reader = _reader(chain(islice(lines, top, None), [END]), separator)
+def _records(lines: Sequence[str], top: int, separator: str, place: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows from the header on, each with the number of the line on which it begins."""
+    reader, line = _reader(chain(islice(lines, top, None), [END]), separator), top + 1
     try:
         for fields in reader:
-            records.append((line, fields))
+            if fields == [END]:
+                return
+            if fields and fields[-1].endswith(END):
+                raise csv.Error("a quotation mark is not closed")
+            yield line, fields
             line = top + reader.line_num + 1
     except csv.Error as error:
         raise input_error(place, f"line {line}", None, f"not a row of separated values ({error})") from None
-    line, last = records.pop()
-    if last != [END]:
-        allowed = "not a row of separated values (a quotation mark is not closed)"
-        raise input_error(place, f"line {line}", None, allowed)
-    return records
 
 
 def _reader(lines: Iterable[str], separator: str) -> _csv.Reader:

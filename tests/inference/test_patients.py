@@ -196,8 +196,8 @@ def test_landmarks_may_lie_beyond_an_arm_in_which_all_have_died(last, limit):
         check_landmarks(record, imputations.tables, Options(landmarks=(12.0, limit)))
         with pytest.raises(InputError, match=f"must lie within follow-up of both arms, up to {limit} months"):
             check_landmarks(record, imputations.tables, Options(landmarks=(limit + 1.0,)))
+    later = record.model_copy(update={"landmarks": (24.0,)})
     with pytest.raises(InputError, match="up to 18 months"):
-        later = record.model_copy(update={"landmarks": (24.0,)})
         check_landmarks(later, imputations.tables, Options(intervals=(0.0, 12.0, 18.0)))
 
 
