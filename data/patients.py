@@ -248,10 +248,13 @@ def _absent(patients: pd.DataFrame, record: Record, place: str) -> list[Problem]
     source, counted = _source(record), patients.groupby("arm", observed=False)["event"].agg(["size", "sum"])
     codes = {arm: f"{arm} ({getattr(source, arm)})" for arm in ARMS}
     arms = [codes[arm] for arm in ARMS if not counted.loc[arm, "size"]]
-    deaths = [codes[arm] for arm in ARMS if counted.loc[arm, "size"] and not counted.loc[arm, "sum"]]
     found = [
         *((source.arm, f"no patient of {name}") for name in arms),
-        *((source.event, f"nobody of {name} has the event ({', '.join(source.event_value)})") for name in deaths),
+        *(
+            []
+            if counted["sum"].any()
+            else [(source.event, f"nobody has the event ({', '.join(source.event_value)})")]
+        ),
         *([] if patients["time"].max() > 0 else [(source.time, "nobody was followed: all are 0")]),
     ]
     for name in source.factors:

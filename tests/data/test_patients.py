@@ -203,7 +203,7 @@ def test_parquet_gives_what_csv_gives(tmp_path):
         (GOOD.replace("b,", "c,"), "own.csv: line 3, column arm: c: must be a or b"),
         (GOOD + "4,1,a,x\n", "own.csv: line 5, column sex: x: must be f or m"),
         (GOOD.replace("a,f", "b,f"), "own.csv: column arm: no patient of control (a)"),
-        (GOOD.replace("1,a,f", "0,a,f"), "own.csv: column died: nobody of control (a) has the event (1)"),
+        (GOOD.replace(",1,", ",0,"), "own.csv: column died: nobody has the event (1)"),
         (GOOD.replace(",m", ",f"), "own.csv: column sex: no patient has m; take that out of factors.sex.levels"),
         (GOOD.replace("10", "0").replace("12.5", "0").replace("3,", "0,"), "column weeks: nobody was followed"),
         (GOOD + "6000,1,a,f\n", "line 5, column weeks: 6000: must be at most 5217.86 weeks, a century"),
@@ -315,8 +315,15 @@ def test_a_blank_event_is_missing_whatever_the_code():
 
 
 def test_patients_of_whom_nobody_died_are_refused():
-    with pytest.raises(InputError, match=r"patients: column died: nobody of control \(a\) has the event \(1\)"):
+    with pytest.raises(InputError, match=r"patients: column died: nobody has the event \(1\)"):
         check_patients(frame(20).assign(died=0), record())
+
+
+def test_an_arm_of_which_nobody_died_is_no_fault():
+    own, rows = record(), frame()
+    rows.loc[rows.arm.eq("b"), "died"] = 0
+    table = patient_table(check_patients(rows, own), own)
+    assert table.deaths.sum(("imputation", "stratum", "interval")).to_numpy().tolist() == [rows.died.sum(), 0]
 
 
 def test_unknown_partition_is_refused():
