@@ -7,6 +7,7 @@ what needs it not. Grouping into a survival table is `patient_table`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +30,7 @@ Array = NDArray[np.float64]
 Tell = Callable[[str], object]
 SHOWN = 5  # rows named of each fault
 CODED = {"0", "1"}  # an event coded as one of these has the other for censoring
+DECIMAL = re.compile(r"[+-]?\d+,\d+")  # a number with a decimal comma
 TRUTH = {"true": "1", "false": "0"}
 UNKNOWN = {"", "na", "n/a", "#n/a", "nan", "<na>", "null", "."}  # where levels do not hold it
 MOST_LEVELS = 12  # by default
@@ -400,6 +402,8 @@ class _Reading:
         except TypeError:  # lists and the like
             codes, values = pd.factorize(self.frame[column].astype(str))
         texts = [str(value).strip() for value in values]
+        if self.rows.decimal_comma:
+            texts = [text.replace(",", ".") if DECIMAL.fullmatch(text) else text for text in texts]
         blank = np.array([text == "" for text in texts] + [False])
         return np.where(blank[codes], -1, codes), texts
 

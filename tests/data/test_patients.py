@@ -783,3 +783,19 @@ def test_files_that_are_no_workbooks_are_refused(tmp_path):
         read_patients(record(file="own.xlsx").located(tmp_path))
     with pytest.raises(InputError, match=r"none\.xlsx: cannot be read \(No such file or directory\)"):
         read_patients(record(file="none.xlsx").located(tmp_path))
+
+
+def test_codes_may_have_decimal_commas_but_levels_keep_their_own(tmp_path):
+    content = "weeks;died;arm;grade;site\n1,5;1,0;1;2,0;lung, left\n2;0,0;2,0;3,0;1,5 to 2\n"
+    (tmp_path / "own.csv").write_text(content)
+    factors = {name: {"label": name} for name in ("grade", "site")}
+    source = FIELDS["patients"] | {"control": "1", "treatment": "2", "factors": [*factors], "cut": {}}
+    own = FIELDS | {"factors": factors | {"site": {"label": "s", "levels": ["lung, left", "1,5 to 2"]}}}
+    toml = parse_record(own | {"patients": source}).holding(pd.read_csv(tmp_path / "own.csv", sep=";", decimal=","))
+    assert toml.factors["grade"].levels == ("2", "3")
+    patients = read_patients(parse_record(toml.model_dump(mode="json", by_alias=True)).located(tmp_path))
+    assert list(patients.time * WEEKS_PER_MONTH) == pytest.approx([1.5, 2])
+    assert list(patients.event) == [True, False] and list(patients.arm) == ["control", "treatment"]
+    assert [list(patients[name]) for name in factors] == [["2", "3"], ["lung, left", "1,5 to 2"]]
+    keys = patient_table(patients, toml, "site").stratum.to_numpy().tolist()
+    assert keys == [r"site=lung\, left", r"site=1\,5 to 2"]
