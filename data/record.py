@@ -14,13 +14,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from .characteristics import Baseline, Factor, Partition, PatientsCount
 from .conduct import Arm, Arms, Citation, Design, Evidence, FlowBox, FollowUp, Recruitment, Totals
 from .fields import TRIAL_ID, ArmId, Identifier, Table, Text, Time, TimeUnit
 from .labels import within_text
 from .outcomes import AtRisk, Binary, Deaths, EffectsSet, HazardRatio, Median, Prognostic, Survival
+from .references import references
 from .sources import Curve, Patients
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ class Record(Table):
         return self
 
     @model_validator(mode="after")
-    def _factors_have_levels(self) -> Self:
-        known = self.patients.factors if self.patients else ()
+    def _factors_have_levels(self, info: ValidationInfo) -> Self:
+        known = references(info).of_patients
         if unknown := [name for name, factor in self.factors.items() if not factor.levels and name not in known]:
             raise ValueError("; ".join(f"factors.{name}.levels: missing, but required" for name in unknown))
         return self

@@ -791,11 +791,27 @@ def test_codes_may_have_decimal_commas_but_levels_keep_their_own(tmp_path):
     factors = {name: {"label": name} for name in ("grade", "site")}
     source = FIELDS["patients"] | {"control": "1", "treatment": "2", "factors": [*factors], "cut": {}}
     own = FIELDS | {"factors": factors | {"site": {"label": "s", "levels": ["lung, left", "1,5 to 2"]}}}
-    toml = parse_record(own | {"patients": source}).holding(pd.read_csv(tmp_path / "own.csv", sep=";", decimal=","))
-    assert toml.factors["grade"].levels == ("2", "3")
-    patients = read_patients(parse_record(toml.model_dump(mode="json", by_alias=True)).located(tmp_path))
+    held = parse_record(own | {"patients": source}).holding(pd.read_csv(tmp_path / "own.csv", sep=";", decimal=","))
+    assert held.factors["grade"].levels == ("2", "3")
+    patients = read_patients(parse_record(held.model_dump(mode="json", by_alias=True)).located(tmp_path))
     assert list(patients.time * WEEKS_PER_MONTH) == pytest.approx([1.5, 2])
     assert list(patients.event) == [True, False] and list(patients.arm) == ["control", "treatment"]
     assert [list(patients[name]) for name in factors] == [["2", "3"], ["lung, left", "1,5 to 2"]]
-    keys = patient_table(patients, toml, "site").stratum.to_numpy().tolist()
+    keys = patient_table(patients, held, "site").stratum.to_numpy().tolist()
     assert keys == [r"site=lung\, left", r"site=1\,5 to 2"]
+
+
+def test_what_is_wrong_with_patients_is_told_alone(tmp_path):
+    (tmp_path / "own.csv").write_text(TWO)
+    fields = "".join(f'{name} = "{value}"\n' for name, value in FIELDS["patients"].items() if isinstance(value, str))
+    text = 'schema = 1\nid = "own"\ntitle = "t"\narms.control.label = "A"\narms.treatment.label = "B"\n'
+    text += 'factors.sex.label = "Sex"\n[patients]\nfactors = ["sex"]\n' + fields.replace(
+        '"weeks"\nevent', '"hours"\nevent'
+    )
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_record(tmp_path / "own.toml")
+    assert [problem.field for problem in caught.value.problems] == ["patients.unit"]
+    (tmp_path / "own.toml").write_text(text.replace("hours", "weeks").replace("own.csv", "none.csv"))
+    with pytest.raises(InputError, match=r"^none\.csv: cannot be read \(No such file or directory\)$"):
+        load_record(tmp_path / "own.toml")
