@@ -30,11 +30,12 @@ class Cut(Table):
 class Factor(Table):
     """A factor that divides the patients; ``known`` counts those whose level is known, when not all.
 
-    With ``cut``, the first of two levels holds the patients below a value of a measured characteristic.
+    With ``cut``, the first of two levels holds the patients below a value of a measured characteristic. Levels of a
+    factor of known patients default to those in their file.
     """
 
     label: Text
-    levels: Annotated[tuple[Text, ...], Field(min_length=2)]
+    levels: Annotated[tuple[Text, ...], Field(min_length=2)] = ()
     known: dict[ArmId, Size] = Field({})
     cut: Cut | None = None
     post_randomisation: bool = False
@@ -45,8 +46,6 @@ class Factor(Table):
     def _levels_usable(cls, levels: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(levels)) < len(levels):
             raise ValueError("levels must differ")
-        if any(set(level) & set(",|=") for level in levels):
-            raise ValueError("levels must not contain , | or =")
         return levels
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from .cohort import MONTHS
 from .errors import InputError, input_error
 from .fields import ARMS
+from .patients import Tell, silent
 from .record import Record
 from .subgroup import OVERALL, Subgroup
 from .table import survival_table
@@ -32,8 +33,10 @@ HALF_A_DAY = 0.5 / MONTHS["days"]  # in months
 ON_A_BOUND = 1e-12  # relative distance within which a time lies on an interval's bound
 
 
-def patient_table(patients: pd.DataFrame, record: Record, partition: str = "") -> xr.Dataset:
+def patient_table(patients: pd.DataFrame, record: Record, partition: str = "", tell: Tell = silent) -> xr.Dataset:
     """Group patients into a survival table by stratum, arm and month.
+
+    Who lacks one of the partition's factors is left out of its table, and of no other.
 
     Parameters
     ----------
@@ -43,6 +46,8 @@ def patient_table(patients: pd.DataFrame, record: Record, partition: str = "") -
         The trial.
     partition
         Name of a partition, or factors joined by commas; ``""`` makes one stratum of all.
+    tell
+        Told how many are left out.
 
     Returns
     -------
@@ -53,9 +58,10 @@ def patient_table(patients: pd.DataFrame, record: Record, partition: str = "") -
     Raises
     ------
     InputError
-        When there is no such partition, or its factors make too many cells.
+        When there is no such partition, its factors make too many cells, or are not known of anybody in an arm.
     """
     factors = _factors(record, partition)
+    patients = _complete(patients, factors, tell)
     stratum, levels = _cells(patients, factors)
     number = len(next(iter(levels.values()))) if factors else 1
     group = len(ARMS) * stratum + patients["arm"].cat.codes.to_numpy()
@@ -90,6 +96,22 @@ def _factors(record: Record, partition: str) -> tuple[str, ...]:
         allowed = f"not a partition of {record.id} ({known}), nor factors of its patients ({', '.join(usable)})"
         raise input_error("--partition", "", partition, allowed)
     return tuple(name for name in record.factors if name in found.factors)
+
+
+def _complete(patients: pd.DataFrame, factors: Sequence[str], tell: Tell) -> pd.DataFrame:
+    """Return the patients of whom all factors are known."""
+    unknown = {name: int(number) for name, number in patients[list(factors)].isna().sum().items() if number}
+    known = patients[list(factors)].notna().all(axis="columns")
+    if known.all():
+        return patients
+    for arm in ARMS:
+        if not (known & patients["arm"].eq(arm)).any():
+            allowed = f"of nobody of {arm} all of these are known; take fewer factors, or name patients.missing"
+            raise input_error("--partition", "", ",".join(factors), allowed)
+    counts = ", ".join(f"{name} {number}" for name, number in unknown.items())
+    left_out = f"{(~known).sum()} of {len(known)} patients are left out, of whom a factor is not known ({counts})"
+    tell(f"by {', '.join(factors)}: {left_out}")
+    return patients[known]
 
 
 def _cells(patients: pd.DataFrame, factors: Sequence[str]) -> tuple[Places, dict[str, list[str]]]:

@@ -72,8 +72,25 @@ def load_record(trial: str | Path) -> Record:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise input_error(str(trial), "", None, f"not valid TOML: {error}") from None
-    path, record = Path(trial), parse_record(raw, str(trial))
-    return record.located(path.parent, path.name) if path.suffix else record
+    path = Path(trial)
+    directory = path.parent if path.suffix else Path(str(BUILT_IN))
+    record = parse_record(_with_levels(raw, directory), str(trial))
+    if path.suffix:
+        return record.located(directory, path.name)
+    return record.located(directory) if record.patients else record
+
+
+def _with_levels(raw: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """Return an unchecked record whose factors have the levels that its patients' file holds, where it gives none."""
+    factors = raw.get("factors")
+    given = factors.values() if isinstance(factors, dict) and "patients" in raw else []
+    if all("levels" in one for one in given if isinstance(one, dict)):
+        return raw
+    from .patients import file_levels
+
+    levels = file_levels(raw, directory).items()
+    found = {name: raw["factors"][name] | {"levels": [*given]} for name, given in levels}
+    return raw | {"factors": raw["factors"] | found}
 
 
 def parse_record(raw: object, place: str = "record") -> Record:

@@ -14,13 +14,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from .characteristics import Baseline, Factor, Partition, PatientsCount
 from .conduct import Arm, Arms, Citation, Design, Evidence, FlowBox, FollowUp, Intercurrent, Recruitment, Totals
 from .fields import TRIAL_ID, ArmId, Identifier, Table, Text, Time, TimeUnit
 from .labels import within_text
 from .outcomes import AtRisk, Binary, Deaths, EffectsSet, HazardRatio, Median, Prognostic, Survival
+from .references import references
 from .sources import Curve, Patients
 
 if TYPE_CHECKING:
@@ -91,6 +92,13 @@ class Record(Table):
         return self
 
     @model_validator(mode="after")
+    def _factors_have_levels(self, info: ValidationInfo) -> Self:
+        known = references(info).of_patients
+        if unknown := [name for name, factor in self.factors.items() if not factor.levels and name not in known]:
+            raise ValueError("; ".join(f"factors.{name}.levels: missing, but required" for name in unknown))
+        return self
+
+    @model_validator(mode="after")
     def _patients_have_factors(self) -> Self:
         if self.patients is None:
             return self
@@ -103,7 +111,7 @@ class Record(Table):
         if self.patients.stratify and self.patients.stratify not in self.patients.factors:
             raise ValueError(f"patients.stratify: {self.patients.stratify} is not one of patients.factors")
         for name, cuts in self.patients.cut.items():
-            levels = self.factors[name].levels
+            levels = self.patients.measured(self.factors[name].levels) or ("",) * (len(cuts) + 1)  # or by default
             if len(cuts) != len(levels) - 1 or any(second <= first for first, second in pairwise(cuts)):
                 raise ValueError(f"patients.cut.{name} must be {len(levels) - 1} increasing numbers")
         return self
@@ -124,7 +132,11 @@ class Record(Table):
 
     def holding(self, frame: pd.DataFrame) -> Self:
         """Return a copy of the record with its patients in memory, used in place of the file and never written."""
-        copy = self.model_copy()
+        from .patients import frame_levels
+
+        levels = frame_levels(self, frame).items()
+        found = {name: self.factors[name].model_copy(update={"levels": given}) for name, given in levels}
+        copy = self.model_copy(update={"factors": self.factors | found})
         copy._frame = frame
         return copy
 

@@ -23,6 +23,7 @@ class References:
     partitions: tuple[str, ...] = ()
     boxes: tuple[str, ...] = ()
     characteristics: tuple[str, ...] = ()
+    of_patients: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> References:
@@ -45,6 +46,7 @@ class References:
             for name, factor in table(raw.get("factors")).items()
             for arm, size in table(table(factor).get("known")).items()
         }
+        own = table(raw.get("patients")).get("factors")
         return cls(
             factors={name: levels(item) for name, item in table(raw.get("factors")).items()},
             patients={arm: size for arm, size in sizes.items() if type(size) is int and size > 0},
@@ -53,6 +55,7 @@ class References:
             partitions=tuple(table(raw.get("partitions"))),
             boxes=labels(raw.get("flow")),
             characteristics=labels(raw.get("baseline")),
+            of_patients=tuple(name for name in own if isinstance(name, str)) if isinstance(own, list | tuple) else (),
         )
 
 

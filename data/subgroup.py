@@ -1,13 +1,18 @@
-"""Subgroups: sets of patients named by the factor levels they are restricted to.
+r"""Subgroups: sets of patients named by the factor levels they are restricted to.
 
 A subgroup's key is what every output calls it: factors in record order joined by ``,``, several levels of one
-factor joined by ``|``: ``overall``, ``er=+``, ``er=+,her2=-``, ``metastasis=solitary bone|multiple bone``.
+factor joined by ``|``: ``overall``, ``er=+``, ``er=+,her2=-``, ``metastasis=solitary bone|multiple bone``. Where a
+level itself holds one of these signs, a backslash stands before it: ``site=lung\, left``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+ESCAPED = re.compile(r"([\\,|])")
+PARTS = {sign: re.compile(rf"(?:\\.|[^\\{sign}])+", re.DOTALL) for sign in ",|"}  # what stands between signs
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Subgroup:
     @property
     def key(self) -> str:
         """The subgroup's key, such as ``er=+,her2=-``; ``overall`` for all patients."""
-        parts = (f"{factor}={'|'.join(levels)}" for factor, levels in self.restrictions)
+        parts = (f"{factor}={'|'.join(map(_escaped, levels))}" for factor, levels in self.restrictions)
         return ",".join(parts) or "overall"
 
     @property
@@ -130,10 +135,19 @@ def parse_key(key: str) -> Subgroup:
     """
     if key == OVERALL.key:
         return OVERALL
-    parts = [part.partition("=") for part in key.split(",")]
-    if not all(factor and levels for factor, _, levels in parts):
+    texts = PARTS[","].findall(key)
+    parts = [text.partition("=") for text in texts]
+    if not texts or ",".join(texts) != key or not all(factor and levels for factor, _, levels in parts):
         raise ValueError(f"{key!r} is not a subgroup's key")
-    return Subgroup(tuple((factor, tuple(levels.split("|"))) for factor, _, levels in parts))
+    return Subgroup(tuple((factor, tuple(map(_plain, PARTS["|"].findall(levels)))) for factor, _, levels in parts))
+
+
+def _escaped(level: str) -> str:
+    return ESCAPED.sub(r"\\\1", level)
+
+
+def _plain(level: str) -> str:
+    return re.sub(r"\\(.)", r"\1", level, flags=re.DOTALL)
 
 
 def overlapping(subgroups: Mapping[str, Subgroup]) -> list[tuple[str, str]]:

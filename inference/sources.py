@@ -69,8 +69,8 @@ def tables_of(record: Record, partitions: Sequence[str], options: Options, notes
         Where notes go.
     """
     if record.source == "patients" and partitions:
-        patients = read_patients(record)
-        found = {name: Imputations(patient_table(patients, record, name)) for name in partitions}
+        patients = read_patients(record, notes.add)
+        found = {name: Imputations(patient_table(patients, record, name, notes.add)) for name in partitions}
         if record.curve:
             notes.add("the record names patients: its digitised curves are not used")
         for note in _miscounted(record, patients):

@@ -83,6 +83,26 @@ def _followed_until(table: xr.Dataset) -> float:
     return float(table.stop.to_numpy()[both].max(initial=0.0))
 
 
+def _known_until(table: xr.Dataset) -> float:
+    """Return up to when survival of both arms is known: while some are at risk, and for good where all have died."""
+    cells = table[["exposure", "deaths", "censored"]].sum("stratum").transpose("arm", "interval", "imputation")
+    ends = []
+    for arm in cells.arm:
+        exposure, deaths, censored = (
+            cells[name].sel(arm=arm).to_numpy() for name in ("exposure", "deaths", "censored")
+        )
+        followed = np.flatnonzero((exposure > 0).all(axis=1))
+        last = followed[-1] if followed.size else 0
+        all_died = (deaths[last] > 0).all() and not censored[last:].any()
+        ends.append(np.inf if all_died else float(table.stop[last]))
+    return min(ends)
+
+
+def _reaching(bounds: NDArray[np.float64], landmarks: Sequence[float]) -> NDArray[np.float64]:
+    """Return bounds of intervals, the last of which reaches a landmark after the death of all."""
+    return np.append(bounds[:-1], max(bounds[-1], *landmarks, 0.0))
+
+
 def check_intervals(record: Record, table: xr.Dataset, options: Options) -> None:
     """Check that every interval of the model begins before follow-up ends; the last one may end later.
 
@@ -122,7 +142,7 @@ def _followed(record: Record) -> str:
 
 
 def check_landmarks(record: Record, table: xr.Dataset, options: Options) -> None:
-    """Check that survival can be reported at every landmark.
+    """Check that survival can be reported at every landmark; after all of an arm have died it is none.
 
     Parameters
     ----------
@@ -138,7 +158,8 @@ def check_landmarks(record: Record, table: xr.Dataset, options: Options) -> None
     InputError
         Names the landmarks that lie beyond either arm's survival or the model's intervals.
     """
-    end = min(_followed_until(table), model_edges(table, options)[-1])
+    end, bound = _known_until(table), model_edges(table, options)[-1]
+    end = end if bound >= edges(table)[-1] else min(end, bound)
     beyond = [time for time in options.landmarks or record.landmark_times() if time > end]
     if beyond:
         place, field = ("--landmarks", "") if options.landmarks else (record.place, "landmarks")
@@ -164,7 +185,7 @@ def piecewise_task(model: str, imputations: Imputations, landmarks: Sequence[flo
     from ..models.piecewise import piecewise, piecewise_data
 
     first = imputations.whole(0)
-    bounds = model_edges(first, options)
+    bounds = _reaching(model_edges(first, options), landmarks)
     proportional = model == "piecewise"
 
     of_table = partial(piecewise_data, imputation=0, proportional=proportional)
@@ -214,7 +235,7 @@ def subgroup_tasks(
     options
         Intervals and scale of the prior on ``tau``.
     """
-    bounds = model_edges(sources[""].whole(0), options)
+    bounds = _reaching(model_edges(sources[""].whole(0), options), landmarks)
     strata = {name: source for name, source in sources.items() if name}
     most = max((source.tables.sizes["stratum"] for source in strata.values()), default=0)
     return [

@@ -13,12 +13,10 @@ from typing import Any
 import pandas as pd
 
 from ..data import Record
-from ..data.patient_files import data_set
-from ..data.sources import LIFELINES
 from .options import Options
 
 HELD = "patients"  # what inputs call patients in memory
-PACKAGES = ("secondlook", "pymc", "pytensor", "nutpie", "arviz", "numpy", "pandas", "xarray", "scipy", "lifelines")
+PACKAGES = ("secondlook", "pymc", "pytensor", "nutpie", "arviz", "numpy", "pandas", "xarray", "scipy")
 
 
 def record_hash(record: Record) -> str:
@@ -37,8 +35,6 @@ def input_hashes(record: Record) -> dict[str, str]:
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
     if record.held is not None:
         return {HELD: _hash_of(record.held), **found}
-    if record.patients and record.patients.file.startswith(LIFELINES):
-        return {record.patients.file: _hash_of(data_set(record.patients.file)), **found}
     return found
 
 

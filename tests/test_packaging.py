@@ -129,7 +129,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     inside = {name for name in names if name.startswith("secondlook/")}
     expected = {f"secondlook/{path.relative_to(ROOT).as_posix()}" for path in MODULES}
     expected |= {f"secondlook/{folder}/py.typed" for folder in ORDER} | {"secondlook/data/template.toml"}
-    expected |= {f"secondlook/data/trials/{path.name}" for path in (ROOT / "data" / "trials").glob("*.toml")}
+    trials = (path for path in (ROOT / "data" / "trials").iterdir() if path.suffix in (".toml", ".csv"))
+    expected |= {f"secondlook/data/trials/{path.name}" for path in trials}
     assert inside == expected
     others = {name.split("/")[0] for name in set(names) - inside}
     assert len(others) == 1 and others.pop().endswith(".dist-info")

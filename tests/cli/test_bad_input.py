@@ -302,7 +302,7 @@ ROWS = "months,died,arm,er\n40,1,a,+\n50,0,b,-\n60,1,b,+\n"
 @pytest.mark.parametrize(
     ("rows", "problems"),
     [
-        (ROWS + "-1,2,c,?\n", ("line 5, column months: -1", "column died: 2", "column arm: c", "column er: ?")),
+        (ROWS + "-1,2,A,?\n", ("line 5, column months: -1", "column died: 2", "column arm: A", "column er: ?")),
         (ROWS.replace("er\n", "her2\n"), ("own.csv: column er: missing; there are months, died, arm, her2",)),
         (ROWS.replace("b,", "a,"), ("own.csv: column arm: no patient of treatment (b)",)),
         (None, ("own.csv: cannot be read",)),

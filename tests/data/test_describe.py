@@ -212,7 +212,7 @@ def test_schema_knows_every_section_and_what_a_record_must_have() -> None:
 
 def test_patients_are_shown_with_what_they_tell() -> None:
     rows = section(load_record("gbsg2"), "Files").rows
-    assert rows == (("patients", "both", "lifelines:gbsg2"),)
+    assert rows == (("patients", "both", "gbsg2.csv"),)
     summary = summarise(load_record("gbsg2"))
     assert (summary.patients, summary.events, summary.source) == (686, 299, "patients")
 

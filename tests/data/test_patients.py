@@ -199,10 +199,11 @@ def test_parquet_gives_what_csv_gives(tmp_path):
         (GOOD + "inf,1,a,f\n", "own.csv: line 5, column weeks: inf: must be a number of weeks, 0 or above"),
         (GOOD + ",1,a,f\n", "own.csv: line 5, column weeks: missing, but required"),
         (GOOD + "\n\n4,2,a,f\n", "own.csv: line 7, column died: 2: must be 0 or 1"),
-        (GOOD + "4,1,c,f\n", "own.csv: line 5, column arm: c: must be a or b"),
+        (GOOD + "4,1,A,f\n", "own.csv: line 5, column arm: A: must be a or b"),
+        (GOOD.replace("b,", "c,"), "own.csv: line 3, column arm: c: must be a or b"),
         (GOOD + "4,1,a,x\n", "own.csv: line 5, column sex: x: must be f or m"),
         (GOOD.replace("a,f", "b,f"), "own.csv: column arm: no patient of control (a)"),
-        (GOOD.replace("1,a,f", "0,a,f"), "own.csv: column died: nobody of control (a) has the event (1)"),
+        (GOOD.replace(",1,", ",0,"), "own.csv: column died: nobody has the event (1)"),
         (GOOD.replace(",m", ",f"), "own.csv: column sex: no patient has m; take that out of factors.sex.levels"),
         (GOOD.replace("10", "0").replace("12.5", "0").replace("3,", "0,"), "column weeks: nobody was followed"),
         (GOOD + "6000,1,a,f\n", "line 5, column weeks: 6000: must be at most 5217.86 weeks, a century"),
@@ -314,8 +315,15 @@ def test_a_blank_event_is_missing_whatever_the_code():
 
 
 def test_patients_of_whom_nobody_died_are_refused():
-    with pytest.raises(InputError, match=r"patients: column died: nobody of control \(a\) has the event \(1\)"):
+    with pytest.raises(InputError, match=r"patients: column died: nobody has the event \(1\)"):
         check_patients(frame(20).assign(died=0), record())
+
+
+def test_an_arm_of_which_nobody_died_is_no_fault():
+    own, rows = record(), frame()
+    rows.loc[rows.arm.eq("b"), "died"] = 0
+    table = patient_table(check_patients(rows, own), own)
+    assert table.deaths.sum(("imputation", "stratum", "interval")).to_numpy().tolist() == [rows.died.sum(), 0]
 
 
 def test_unknown_partition_is_refused():
@@ -345,8 +353,8 @@ def test_one_bad_line_of_a_million_is_named(folder):
     lines = GOOD.splitlines(keepends=True)
     body = "".join(lines[1:]) * 333_334
     with pytest.raises(InputError) as caught:
-        read(folder, lines[0] + body + "4,1,a,\n" + "".join(lines[1:]))
-    assert str(caught.value) == "own.csv: line 1000004, column sex: missing, but required"
+        read(folder, lines[0] + body + "4,1,a,x\n" + "".join(lines[1:]))
+    assert str(caught.value) == "own.csv: line 1000004, column sex: x: must be f or m"
 
 
 @pytest.mark.parametrize(
@@ -382,7 +390,7 @@ def test_codes_match_as_written_before_what_they_mean():
     assert list(patients.sex) == ["1", "1", "1.0", "1.0"]
     assert list(patients.arm) == ["treatment", "control"] * 2
     with pytest.raises(InputError, match="row 1, column arm: 2: must be false or true"):
-        check_patients(rows.assign(arm=[2, 0, 1, 0]), own)
+        check_patients(rows.assign(arm=[2, 0, 0, 0]), own)
 
 
 @pytest.mark.parametrize("held", [["f"], [], ["f", "m"]])
@@ -505,7 +513,9 @@ def test_patients_in_memory_are_a_frame(given, kind):
         read_patients(record().holding(given))
 
 
-def test_gbsg2_comes_with_lifelines():
+def test_gbsg2_is_what_lifelines_has():
+    from lifelines.datasets import load_gbsg2
+
     own = load_record("gbsg2")
     patients = read_patients(own)
     by_arm = patients.groupby("arm", observed=True)["event"].agg(["size", "sum"])
@@ -513,8 +523,11 @@ def test_gbsg2_comes_with_lifelines():
         assert (own.arm(arm).patients, own.arm(arm).events) == tuple(by_arm.loc[arm])
     assert list(patients.columns[4:]) == ["menopause", "age", "grade", "nodes", "er", "pr"]
     assert dict(patients.nodes.value_counts()) == {"1-3": 376, "4-9": 207, "10 or more": 103}
-    with pytest.raises(InputError, match=r"lifelines:gbsg3: not a data set of lifelines; give one of .*gbsg2, "):
-        read_patients(record(file="lifelines:gbsg3"))
+    pd.testing.assert_frame_equal(pd.read_csv(own.beside(own.patients.file)), load_gbsg2())
+    with pytest.raises(
+        InputError, match=r"lifelines:gbsg2: data sets of lifelines are not read any more: save it as"
+    ):
+        read_patients(record(file="lifelines:gbsg2"))
 
 
 @pytest.mark.parametrize("file", ["/home/me/own.csv", "folder/own.csv", "C:\\me\\own.csv"])
@@ -536,3 +549,269 @@ def test_parquet_is_refused_as_csv_is(tmp_path):
     frame(5).assign(died=[1, 0, 3, 1, 1]).to_parquet(tmp_path / "own.parquet")
     with pytest.raises(InputError, match=r"own\.parquet: row 3, column died: 3: must be 0 or 1"):
         read_patients(record(file="own.parquet").located(tmp_path))
+
+
+TWO = "weeks,died,arm,sex\n10,1,a,f\n12.5,0,b,m\n3,1,b,f\n8,0,a,m\n"
+
+
+def told(content, encoding="utf-8", *, folder, **fields):
+    """Read patients of a file whose record has other fields; return them and the notes."""
+    (folder / "own.csv").write_bytes(content.encode(encoding))
+    changed = FIELDS["patients"] | {"factors": ["sex"], "cut": {}} | fields
+    notes = []
+    return read_patients(parse_record(FIELDS | {"patients": changed}).located(folder), notes.append), notes
+
+
+def test_nothing_is_told_where_nothing_happened(tmp_path):
+    assert told(TWO, folder=tmp_path)[1] == []
+    days = "".join(f"{day},{day % 2},{'ab'[day % 3 > 0]},{'fm'[day % 5 > 2]}\n" for day in range(1, 29))
+    assert told("weeks,died,arm,sex\n" + days, folder=tmp_path, unit="days")[1] == []
+
+
+def test_other_arms_are_counted_and_left_out_whatever_else_they_hold(tmp_path):
+    patients, notes = told(TWO + "x,7,c,?\n4,1,d,f\n4,0,c,f\n", folder=tmp_path)
+    pd.testing.assert_frame_equal(patients, told(TWO, folder=tmp_path)[0])
+    assert notes == [
+        "own.csv: column arm: 3 of 7 patients are in neither of the two arms and left out (c 2, d 1)",
+    ]
+    with pytest.raises(InputError, match=r"own\.csv: line 7, column weeks: x: must be a number of weeks"):
+        told(TWO + "4,1,d,f\nx,1,a,f\n", folder=tmp_path)
+
+
+@pytest.mark.parametrize("blank", ["", "NA", "n/a", ".", "NaN", " "])
+def test_who_lacks_a_factor_is_left_out_of_its_table_alone(tmp_path, blank):
+    patients, notes = told(TWO + f"20,1,a,{blank}\n", folder=tmp_path)
+    assert notes == [] and patients.sex.isna().tolist() == [False] * 4 + [True]
+    own = record(factors=["sex"], cut={})
+    assert float(patient_table(patients, own, "", notes.append).patients.sum()) == 5
+    assert notes == []
+    by_sex = patient_table(patients, own, "sex", notes.append)
+    assert notes == ["by sex: 1 of 5 patients are left out, of whom a factor is not known (sex 1)"]
+    known = patient_table(patients[:4], own, "sex")
+    for name in ("deaths", "exposure", "censored"):
+        np.testing.assert_allclose(by_sex[name].sum("interval"), known[name].sum("interval"))
+    assert float(by_sex.patients.sum()) == 4
+
+
+def test_of_whom_a_factor_is_not_known_may_be_a_level():
+    factors = {"sex": {"label": "Sex", "levels": ["f", "unknown", "m"]}, "age": FIELDS["factors"]["age"]}
+    factors["age"] = factors["age"] | {"levels": ["unknown", *factors["age"]["levels"]]}
+    changed = FIELDS["patients"] | {"missing": "unknown"}
+    own = parse_record(FIELDS | {"factors": factors, "patients": changed})
+    rows = frame(6).assign(arm=[*"ababab"], died=1)
+    rows["sex"] = ["f", None, "m", "NA", "unknown", "m"]
+    rows["age"] = ["49.9%", "", "50", "unknown", "70", "64·5"]
+    patients = check_patients(rows, own)
+    assert list(patients.sex) == ["f", "unknown", "m", "unknown", "unknown", "m"]
+    assert list(patients.age) == ["below 50", "unknown", "50 to 65", "unknown", "65 or older", "50 to 65"]
+    assert list(patients.age.cat.categories) == factors["age"]["levels"]
+    with pytest.raises(InputError, match=r"patients\.cut\.age must be 2 increasing numbers"):
+        parse_record(FIELDS | {"factors": factors, "patients": changed | {"cut": {"age": [50]}}})
+
+
+def test_nobody_of_an_arm_of_whom_a_factor_is_known_is_told():
+    rows = frame(8).assign(arm=[*"abababab"], sex=[None, "f", None, "m"] * 2, died=1)
+    own = record(factors=["sex"], cut={})
+    with pytest.raises(InputError, match="--partition: sex: of nobody of control all of these are known"):
+        patient_table(check_patients(rows, own), own, "sex")
+
+
+@pytest.mark.parametrize(
+    ("codes", "fields", "died"),
+    [
+        (["0", "1", "2", "1"], {"event_value": ["1", "2"]}, [False, True, True, True]),
+        (["0", "1", "9", "1"], {"censored": ["0", "9"]}, [False, True, False, True]),
+        (["lost", "dead", "end", "dead"], {"event_value": "dead", "censored": ["end", "lost"]}, [0, 1, 0, 1]),
+        (["1.0", "2", "3", "3"], {"event_value": ["3", "1"], "censored": "2"}, [1, 0, 1, 1]),
+    ],
+)
+def test_several_codes_may_stand_for_the_event_and_for_censoring(codes, fields, died):
+    own = record(factors=[], cut={}, **fields)
+    rows = frame(4).assign(died=codes, arm=["b", "a", "a", "b"])
+    assert list(check_patients(rows, own).event) == [bool(one) for one in died]
+    with pytest.raises(InputError, match="row 5, column died: gone: must be "):
+        check_patients(pd.concat([rows, rows[:1].assign(died="gone")]), own)
+    again = parse_record(own.model_dump(mode="json", by_alias=True))
+    assert again.patients == own.patients
+
+
+def test_codes_stand_for_one_thing():
+    with pytest.raises(InputError, match="patients: event_value and censored both name 1"):
+        record(censored=["0", "1"])
+    with pytest.raises(InputError, match="patients: event_value must name a code at least"):
+        record(event_value=[])
+
+
+def test_two_rows_of_a_patient_are_refused_or_noticed(tmp_path):
+    lines = TWO.splitlines()
+    numbered = [f"{line},{number}" for line, number in zip(lines, ["Patient ID", "1", "2", "2", "#4"], strict=True)]
+    content = "\n".join(numbered)
+    assert told(content, folder=tmp_path)[1] == [
+        "own.csv: column Patient ID: 1 of 4 rows repeat an earlier one's: must be a row per patient; "
+        "patients.id = 'Patient ID' has that checked"
+    ]
+    with pytest.raises(InputError) as caught:
+        told(content, folder=tmp_path, id="Patient ID")
+    assert str(caught.value) == (
+        "own.csv: line 4, column Patient ID: 2: stands in an earlier row too; give one row per patient"
+    )
+    content = content.replace("f,2", "f,3")
+    assert told(content, folder=tmp_path)[1] == told(content, folder=tmp_path, id="Patient ID")[1] == []
+
+
+def test_comments_are_left_out_but_no_patient_whose_id_looks_like_one(tmp_path):
+    plain = told(TWO, folder=tmp_path)[0]
+    commented = "# made by hand, twice\n\n" + TWO.replace("12.5", "# 9,1,a,f\n12.5") + "#\n# end, really\n"
+    pd.testing.assert_frame_equal(told(commented, folder=tmp_path)[0], plain)
+    numbered = "".join(f"#{line}\n" for line in ("id,weeks,died,arm,sex", "1,10,1,a,f", "2,12.5,0,b,m"))
+    numbered = numbered[1:] + "#3,3,1,b,f\n#4,8,0,a,m\n# that is all\n"
+    pd.testing.assert_frame_equal(told(numbered, folder=tmp_path)[0], plain)
+    with pytest.raises(InputError, match=r"own\.csv: line 6, column weeks: x: must be"):
+        told("# one\n" + TWO.replace("3,1,b", "# two\nx,1,b"), folder=tmp_path)
+
+
+def test_spaces_may_separate(tmp_path):
+    plain = told(TWO, folder=tmp_path)[0]
+    pd.testing.assert_frame_equal(told(TWO.replace(",", "   ").replace("12.5", "12,5"), folder=tmp_path)[0], plain)
+
+
+def test_the_unit_defaults_to_that_of_the_record(tmp_path):
+    notes = []
+    (tmp_path / "own.csv").write_text(TWO)
+    fields = {name: value for name, value in FIELDS["patients"].items() if name not in ("unit", "cut")}
+    own = parse_record(FIELDS | {"time_unit": "weeks", "patients": fields | {"factors": ["sex"]}}).located(tmp_path)
+    assert list(read_patients(own, notes.append).time) == [10, 12.5, 3, 8]
+    assert notes == ["patients.unit is not given: times of own.csv are taken as weeks, the record's time_unit"]
+
+
+DAYS = np.arange(40, 40 + 30 * 61, 61)
+
+
+@pytest.mark.parametrize(
+    ("times", "unit", "note"),
+    [
+        (DAYS / 2, "months", "the longest time is 904.5 months, which is 75 years: are they months?"),
+        (DAYS / 365.25, "months", "all times are whole days if they are years, but not if they are months"),
+        (
+            (DAYS / 365.25).round(3),
+            "months",
+            "all times are whole days if they are years, but not if they are months",
+        ),
+        (DAYS / 30.4375, "days", "all times are whole days if they are months, but not if they are days"),
+        (DAYS / 7, "months", "all times are whole days if they are weeks, but not if they are months"),
+        (np.linspace(0.01, 1.93, 30), "months", "the longest time is 1.93 months: are they months, or years?"),
+        (DAYS, "days", ""),
+        (DAYS / 30.4375, "months", ""),
+        ((DAYS / 30.4375).round(2), "months", ""),
+        (DAYS / 30, "months", ""),
+        (DAYS / 365.25, "years", ""),
+        (DAYS / 7, "weeks", ""),
+        (np.arange(1, 29), "days", ""),
+        (np.arange(1, 29) / 30.4375, "months", ""),
+        (np.linspace(0.01, 1.93, 30), "years", ""),
+        (np.linspace(0.1, 27.9, 30), "days", ""),
+        (np.random.default_rng(1).exponential(20, 30), "months", ""),
+        (np.arange(30) / 2, "months", ""),
+    ],
+)
+def test_times_in_another_unit_are_noticed(times, unit, note):
+    notes = []
+    rows = pd.DataFrame({"weeks": times, "died": 1, "arm": np.where(np.arange(len(times)) % 2, "a", "b")})
+    check_patients(rows, record(unit=unit, factors=[], cut={}), tell=notes.append)
+    assert len(notes) == bool(note)
+    assert all(one.startswith(f"patients: {note}") for one in notes)
+
+
+def test_levels_default_to_those_of_the_file_or_the_cuts(folder):
+    toml = (folder / "own.toml").read_text().replace(', levels = ["f", "m"]', "")
+    toml = toml.replace("[patients]", 'factors.age.label = "Age"\nfactors.grade.label = "Grade"\n[patients]')
+    toml = toml.replace('factors = ["sex"]', 'factors = ["sex", "age", "grade"]\ncut = { age = [50, 65] }')
+    (folder / "own.toml").write_text(toml)
+    content = "weeks,died,arm,sex,age,grade\n1,1,a,m,30,10\n2,1,b,f,50,2.0\n3,0,b,,70,2\n4,0,c,d,70,7\n"
+    patients = read(folder, content)
+    own = load_record(folder / "own.toml")
+    levels = {name: factor.levels for name, factor in own.factors.items()}
+    assert levels == {"sex": ("f", "m"), "age": ("below 50", "50 to 65", "65 or more"), "grade": ("2", "10")}
+    assert [list(patients[name].astype(object).where(patients[name].notna(), None)) for name in levels] == [
+        ["m", "f", None],
+        ["below 50", "50 to 65", "65 or more"],
+        ["10", "2", "2"],
+    ]
+    (folder / "own.toml").write_text(toml + 'missing = "not known"\n')
+    assert load_record(folder / "own.toml").factors["sex"].levels == ("f", "m", "not known")
+    assert list(read(folder, content).sex) == ["m", "f", "not known"]
+    held = pd.read_csv(folder / "own.csv")
+    assert read_patients(load_record(folder / "own.toml").holding(held)).equals(read(folder, content))
+
+
+def test_levels_of_patients_in_memory_default_to_theirs():
+    factors = {"sex": {"label": "Sex"}, "age": FIELDS["factors"]["age"]}
+    own = parse_record(FIELDS | {"factors": factors, "patients": FIELDS["patients"] | {"file": ""}})
+    pd.testing.assert_frame_equal(read_patients(own.holding(frame())), check_patients(frame(), record()))
+    assert check_patients(frame(), own).sex.cat.categories.tolist() == ["f", "m"]
+    with pytest.raises(InputError, match="patients: column sex: 300 different values: give "):
+        own.holding(frame().assign(sex=np.arange(300)))
+    with pytest.raises(InputError, match="patients: column sex: 1 different value: give "):
+        own.holding(frame().assign(sex="f"))
+
+
+def test_excel_is_read_where_pandas_can(tmp_path, monkeypatch):
+    own = record(file="own.xlsx").located(tmp_path)
+    sheet = frame(20).astype(object)
+    sheet.insert(0, "note", "x")
+    blank = pd.DataFrame([[None] * sheet.shape[1]], columns=sheet.columns)
+    sheet = pd.concat([blank, sheet], ignore_index=True)
+    monkeypatch.setattr(pd, "read_excel", lambda *_, **__: sheet)
+    pd.testing.assert_frame_equal(read_patients(own), check_patients(frame(20), record()))
+    sheet.loc[3, "died"] = 3
+    with pytest.raises(InputError, match=r"own\.xlsx: row 5, column died: 3: must be 0 or 1"):
+        read_patients(own)
+
+    def without(*_, **__):
+        raise ImportError("Missing optional dependency 'openpyxl'")
+
+    monkeypatch.setattr(pd, "read_excel", without)
+    with pytest.raises(
+        InputError, match=r"own\.xlsx: an Excel workbook, which cannot be read here \(Missing opt.*CSV"
+    ):
+        read_patients(own)
+
+
+def test_files_that_are_no_workbooks_are_refused(tmp_path):
+    (tmp_path / "own.xlsx").write_text("weeks,died\n")
+    with pytest.raises(InputError, match=r"own\.xlsx: cannot be read \(not an Excel workbook\)"):
+        read_patients(record(file="own.xlsx").located(tmp_path))
+    with pytest.raises(InputError, match=r"none\.xlsx: cannot be read \(No such file or directory\)"):
+        read_patients(record(file="none.xlsx").located(tmp_path))
+
+
+def test_codes_may_have_decimal_commas_but_levels_keep_their_own(tmp_path):
+    content = "weeks;died;arm;grade;site\n1,5;1,0;1;2,0;lung, left\n2;0,0;2,0;3,0;1,5 to 2\n"
+    (tmp_path / "own.csv").write_text(content)
+    factors = {name: {"label": name} for name in ("grade", "site")}
+    source = FIELDS["patients"] | {"control": "1", "treatment": "2", "factors": [*factors], "cut": {}}
+    own = FIELDS | {"factors": factors | {"site": {"label": "s", "levels": ["lung, left", "1,5 to 2"]}}}
+    held = parse_record(own | {"patients": source}).holding(pd.read_csv(tmp_path / "own.csv", sep=";", decimal=","))
+    assert held.factors["grade"].levels == ("2", "3")
+    patients = read_patients(parse_record(held.model_dump(mode="json", by_alias=True)).located(tmp_path))
+    assert list(patients.time * WEEKS_PER_MONTH) == pytest.approx([1.5, 2])
+    assert list(patients.event) == [True, False] and list(patients.arm) == ["control", "treatment"]
+    assert [list(patients[name]) for name in factors] == [["2", "3"], ["lung, left", "1,5 to 2"]]
+    keys = patient_table(patients, held, "site").stratum.to_numpy().tolist()
+    assert keys == [r"site=lung\, left", r"site=1\,5 to 2"]
+
+
+def test_what_is_wrong_with_patients_is_told_alone(tmp_path):
+    (tmp_path / "own.csv").write_text(TWO)
+    fields = "".join(f'{name} = "{value}"\n' for name, value in FIELDS["patients"].items() if isinstance(value, str))
+    text = 'schema = 1\nid = "own"\ntitle = "t"\narms.control.label = "A"\narms.treatment.label = "B"\n'
+    text += 'factors.sex.label = "Sex"\n[patients]\nfactors = ["sex"]\n' + fields.replace(
+        '"weeks"\nevent', '"hours"\nevent'
+    )
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_record(tmp_path / "own.toml")
+    assert [problem.field for problem in caught.value.problems] == ["patients.unit"]
+    (tmp_path / "own.toml").write_text(text.replace("hours", "weeks").replace("own.csv", "none.csv"))
+    with pytest.raises(InputError, match=r"^none\.csv: cannot be read \(No such file or directory\)$"):
+        load_record(tmp_path / "own.toml")

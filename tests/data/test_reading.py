@@ -221,10 +221,7 @@ PROBABILITY = "must be a probability between 0 and 1 (60% is written 0.60)"
             {"factors": {"er": {"label": "ER", "levels": ["+", "+"]}}},
             "factors.er.levels: ['+', '+']: levels must differ",
         ),
-        (
-            {"factors": {"er": {"label": "ER", "levels": ["+", "a|b"]}}},
-            "factors.er.levels: ['+', 'a|b']: levels must not contain , | or =",
-        ),
+        ({"factors": {"er": {"label": "ER"}}}, "factors.er.levels: missing, but required"),
         (
             {"factors": {"er": {"label": "ER", "levels": ["+", "-"], "known": {"control": 101}}}},
             "factors.er: known.control is 101, more than the 100 patients",

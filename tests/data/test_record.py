@@ -83,13 +83,15 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
 @given(records())
 def test_a_record_survives_being_written_and_read(raw: dict[str, Any]) -> None:
     record = parse_record(raw)
-    assert parse_record(record.model_dump(mode="json", by_alias=True)) == record
+    again = parse_record(record.model_dump(mode="json", by_alias=True))
+    assert again.located(record.beside("")) == record
 
 
 @pytest.mark.parametrize("trial", built_in_trials())
 def test_built_in_records_survive_being_written_and_read(trial: str) -> None:
     record = load_record(trial)
-    assert parse_record(record.model_dump(mode="json", by_alias=True)) == record
+    again = parse_record(record.model_dump(mode="json", by_alias=True))
+    assert again.located(record.beside("")) == record
 
 
 @given(ratios())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondlook.data import OVERALL, Subgroup
-from secondlook.data.subgroup import overlapping, subgroup
+from secondlook.data.subgroup import overlapping, parse_key, subgroup
 
 FACTORS = {"er": ("+", "-"), "her2": ("+", "-"), "site": ("bone", "lung", "other")}
 CELLS = tuple(dict(zip(FACTORS, levels, strict=True)) for levels in product(*FACTORS.values()))
@@ -111,3 +111,27 @@ def test_complement_is_all_other_patients_where_levels_can_say_so(group: Subgrou
         assert cells(complement) == set(range(len(CELLS))) - cells(group)
         assert complement == subgroup(dict(complement.restrictions), FACTORS)
         assert complement.complement(FACTORS) == group
+
+
+LEVELS = st.text(alphabet=st.sampled_from(",|=\\ab \n+"), min_size=1, max_size=6)
+
+
+@given(
+    st.dictionaries(st.from_regex("^[a-z][a-z0-9_]{0,3}$", fullmatch=True), st.lists(LEVELS, min_size=1, unique=True))
+)
+def test_a_key_is_read_back_whatever_the_levels_hold(where: dict[str, list[str]]) -> None:
+    group = Subgroup(tuple((factor, tuple(levels)) for factor, levels in where.items()))
+    assert parse_key(group.key) == group
+
+
+def test_commas_and_bars_in_levels_are_escaped_in_keys() -> None:
+    factors = {"site": ("lung, left", "a|b", "x=y", "c\\d")}
+    group = subgroup({"site": ["lung, left", "a|b", "x=y"]}, factors)
+    assert group.key == r"site=lung\, left|a\|b|x=y"
+    assert Subgroup((("site", ("c\\d",)),)).key == r"site=c\\d"
+
+
+@pytest.mark.parametrize("key", ["", "er", "er=", "=+", "er=+,", "er=+,,her2=-", "er=+,her2"])
+def test_what_is_no_key_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="is not a subgroup's key"):
+        parse_key(key)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from lifelines import CoxPHFitter, KaplanMeierFitter
 from lifelines.datasets import load_gbsg2
 from lifelines.utils import restricted_mean_survival_time
@@ -25,6 +26,13 @@ from secondlook.inference.tasks import baseline_note, check_landmarks, default_l
 from secondlook.inference.versions import input_hashes
 from secondlook.models.priors import Prior
 
+OF_ARMS = {
+    "schema": 1,
+    "id": "mine",
+    "title": "t",
+    "arms": {"control": {"label": "C"}, "treatment": {"label": "T"}},
+    "patients": {"time": "time", "unit": "months", "event": "died", "arm": "arm", "control": "0", "treatment": "1"},
+}
 VAGUE = Prior("vague", (0.0,), (10.0,))
 RECORD = """schema = 1
 id = "gbsg2"
@@ -152,10 +160,7 @@ def test_patients_of_a_notebook_take_the_place_of_the_file(record):
     (digest,) = input_hashes(held).values()
     assert digest != input_hashes(held.holding(load_gbsg2()[:599]))["patients"]
     assert digest == input_hashes(held.holding(frame.reset_index(drop=True)))["patients"]
-    of_lifelines = load_record("gbsg2")
-    assert input_hashes(of_lifelines) == {
-        "lifelines:gbsg2": input_hashes(of_lifelines.holding(load_gbsg2()))["patients"]
-    }
+    assert list(input_hashes(load_record("gbsg2"))) == ["gbsg2.csv"]
     with pytest.raises(InputError, match="mf07-01: patients: missing: it tells what the columns of patients mean"):
         fit("mf07-01", patients=frame)
     with pytest.raises(InputError, match="patients: column horTh: missing"):
@@ -175,6 +180,54 @@ def test_landmarks_default_to_the_follow_up_of_both_arms_and_must_lie_within(rec
     assert default_landmarks(bare, table) == (57, 85)  # 2563 of 2659 days: 84.2 months
     with pytest.raises(InputError, match="--landmarks: 86: must lie within follow-up of both arms, up to 85 months"):
         check_landmarks(trial, table, Options(landmarks=(86.0,)))
+
+
+@pytest.mark.parametrize(("last", "limit"), [((1, 1), None), ((1, 0), 40), ((0, 1), 20), ((0, 0), 20)])
+def test_landmarks_may_lie_beyond_an_arm_in_which_all_have_died(last, limit):
+    """Control is followed to 20 months, treatment to 40; the last of an arm has died, or is censored."""
+    times = np.r_[np.linspace(0.5, 20, 30), np.linspace(0.5, 40, 30)]
+    frame = pd.DataFrame({"time": times, "died": 1, "arm": np.repeat([0, 1], 30)})
+    frame.loc[[29, 59], "died"] = last
+    record = parse_record(OF_ARMS).holding(frame)
+    imputations = tables_of(record, [""], Options(), Notes(lambda _: None))[""]
+    if limit is None:
+        check_landmarks(record, imputations.tables, Options(landmarks=(12.0, 90.0)))
+    else:
+        check_landmarks(record, imputations.tables, Options(landmarks=(12.0, limit)))
+        with pytest.raises(InputError, match=f"must lie within follow-up of both arms, up to {limit} months"):
+            check_landmarks(record, imputations.tables, Options(landmarks=(limit + 1.0,)))
+    later = record.model_copy(update={"landmarks": (24.0,)})
+    with pytest.raises(InputError, match="up to 18 months"):
+        check_landmarks(later, imputations.tables, Options(intervals=(0.0, 12.0, 18.0)))
+
+
+def test_survival_after_all_have_died_is_none():
+    """The last hazard goes on: a posterior of it, not the survival of the last death."""
+    frame = pd.DataFrame({"time": np.linspace(0.5, 20, 40), "died": 1, "arm": [0, 1] * 20})
+    imputations = tables_of(parse_record(OF_ARMS).holding(frame), [""], Options(), Notes(lambda _: None))[""]
+    task = piecewise_task("piecewise", imputations, (12.0, 200.0), Options())
+    assert task.edges[-1] == 200
+    hazards = xr.DataArray(np.full((1, 1, len(task.edges) - 1), np.log(0.1)), dims=("chain", "draw", "interval"))
+    beta = xr.DataArray(np.zeros((1, 1)), dims=("chain", "draw"))
+    posterior = xr.Dataset({"alpha": hazards, "beta": beta})
+    survival = {(one.estimand, one.time): value.item() for one, value in task.quantities(posterior)}
+    assert survival["survival_control", 200.0] == pytest.approx(np.exp(-20))
+    assert survival["survival_treatment", 12.0] == pytest.approx(np.exp(-1.2))
+
+
+def test_who_lacks_a_covariate_stops_no_model_that_uses_none():
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({name: rng.integers(0, 2, 200).astype(object) for name in ("died", "arm", "sex", "stage")})
+    frame["time"] = rng.uniform(1, 40, 200)
+    frame.loc[[3, 5], "sex"] = None
+    frame.loc[[5, 9], "stage"] = "NA"
+    notes = Notes(lambda _: None)
+    tables = tables_of(of_two_factors().holding(frame), ("", "sex", "sex,stage"), Options(), notes)
+    assert [float(tables[name].tables.patients.sum()) for name in ("", "sex", "sex,stage")] == [200, 198, 197]
+    assert notes == [
+        "by sex: 2 of 200 patients are left out, of whom a factor is not known (sex 2)",
+        "by sex, stage: 3 of 200 patients are left out, of whom a factor is not known (sex 2, stage 2)",
+    ]
 
 
 def of_two_factors(**source):
