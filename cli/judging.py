@@ -43,6 +43,9 @@ def checks(result: Reanalysis) -> None:
 
 def _in_tails(rows: pd.DataFrame) -> str:
     """Return what lies in the tails, else the number that comes nearest."""
+    rows = rows[rows["tail_probability"].notna()]
+    if rows.empty:
+        return "No number exists that could be held against the simulated trials."
     numbers = number_of(len(rows.drop_duplicates(["subgroup", "item", "arm", "time"])), "number")
     models = ", ".join(dict.fromkeys(map(_model, rows_of(rows))))
     found = rows[rows["tail_probability"].lt(IN_TAIL)].sort_values("tail_probability", kind="stable")

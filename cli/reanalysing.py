@@ -38,7 +38,7 @@ def reanalyse(trial: str = MF07_01, /, *, out: Path | None = None, shared: Share
         reanalysis = inference.reanalyse(record, options, progress)
         write(reanalysis, staged)
         progress("drawing figures")
-        figures.write_figures(reanalysis, staged / "figures")
+        figures.write_figures(reanalysis, staged / "figures", notify=progress)
     summary.reanalysis(reanalysis, directory)
     return DONE if reanalysis.passed else FAILED_DIAGNOSTICS
 

@@ -14,7 +14,7 @@ the interval, the dying one included, less half of the others who leave.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
@@ -195,8 +195,15 @@ def observed_table(table: xr.Dataset) -> ReplicatedTable:
         A survival table of one imputation, everybody at risk from time 0.
     """
     chosen = table.transpose("imputation", "stratum", "arm", "interval")
-    dead, censored = chosen.deaths.to_numpy(), chosen.censored.to_numpy()
-    return _followed(chosen.patients.to_numpy()[..., None], dead, dead + censored, table_edges(table))
+    dead, censored, exposure = (getattr(chosen, name).to_numpy() for name in ("deaths", "censored", "exposure"))
+    edges, start = table_edges(table), chosen.patients.to_numpy()[..., None]
+    gone = dead + censored
+    before = np.concatenate([start, start - np.cumsum(gone, axis=-1)], axis=-1)[..., :-1]
+    to_the_end = np.clip(2 * (exposure / np.diff(edges) - before) + gone, 0, censored)  # those followed through it
+    gone[..., -1] -= to_the_end[..., -1]
+    followed = _followed(start, dead, gone, edges)
+    known = np.maximum(exposure, NOBODY * np.diff(edges))
+    return replace(followed, exposure=known, rate=dead / known)
 
 
 def _followed(start: Array, dead: Array, gone: Array, edges: Array) -> ReplicatedTable:

@@ -127,10 +127,11 @@ def panels(reanalysis: Reanalysis, rows: pd.DataFrame, partition: str) -> list[P
         ("Numbers at risk", item.eq("at_risk"), "plain"),
     ]
     labels = {number: _label(row, reanalysis, partition) for number, (_, row) in _by_number(rows)}
+    finite = np.isfinite(rows[[*NUMBERS]].to_numpy(dtype=float)).any(axis=1)  # a median that is never reached is not
     return [
         Panel(title, rows[mask], scale, {number: labels[number] for number, _ in _by_number(rows[mask])})
-        for title, mask, scale in kinds
-        if mask.any()
+        for title, kind, scale in kinds
+        if (mask := kind & finite).any()
     ]
 
 
@@ -225,7 +226,7 @@ def _interval(axes: Axes, row: pd.Series, place: float, look: tuple[str, str], s
 
 def _scale(axes: Axes, panel: Panel, scaled: Callable[[Any], Any]) -> None:
     """Set the axis to hold the printed numbers and the finite limits."""
-    values = scaled(panel.rows[["lower", "q25", "median", "q75", "upper", "value"]].to_numpy(dtype=float))
+    values = scaled(panel.rows[[*NUMBERS]].to_numpy(dtype=float))
     values = values[np.isfinite(values)]
     if panel.scale == "ratio":
         ratio_axis(axes, "x", max(values.min() / 1.1, LOWEST), min(values.max() * 1.1, HIGHEST), RATIO_TICKS)
@@ -245,6 +246,7 @@ def _scale(axes: Axes, panel: Panel, scaled: Callable[[Any], Any]) -> None:
             axes.axvline(0, color=GREY, linewidth=0.6, zorder=0)
 
 
+NUMBERS = ("lower", "q25", "median", "q75", "upper", "value")
 COX, CHANGE = "Cox", "landmark hazard ratio, "  # the latter with its times
 _ITEMS = {
     "hazard_ratio": COX,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ..data.errors import input_error
+from ..data.errors import InputError, input_error
 from ..inference import Reanalysis
 from .alternatives import alternatives
 from .checks import checks, partition_checks
@@ -156,7 +156,11 @@ def write_figure(figure: Figure, directory: str | Path, name: str) -> list[Path]
 
 
 def write_figures(
-    reanalysis: Reanalysis, directory: str | Path, width_mm: float = WIDE, kind: str = "all"
+    reanalysis: Reanalysis,
+    directory: str | Path,
+    width_mm: float = WIDE,
+    kind: str = "all",
+    notify: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Write the figures that a reanalysis supports, as PNG and SVG.
 
@@ -170,6 +174,8 @@ def write_figures(
         Printed width in millimetres.
     kind
         See `figure_names`.
+    notify
+        Told which figure could not be drawn and why; without it that is an error.
 
     Returns
     -------
@@ -181,5 +187,18 @@ def write_figures(
     InputError
         As `figure_names`, `draw` and `write_figure`.
     """
-    drawn = ((name, draw(reanalysis, name, width_mm)) for name in figure_names(reanalysis, kind))
+    drawn = ((name, _drawn(reanalysis, name, width_mm, notify)) for name in figure_names(reanalysis, kind))
     return [path for name, figure in drawn if figure is not None for path in write_figure(figure, directory, name)]
+
+
+def _drawn(reanalysis: Reanalysis, name: str, width_mm: float, notify: Callable[[str], None] | None) -> Figure | None:
+    """Return a figure; one that cannot be drawn costs nothing else where somebody is told."""
+    try:
+        return draw(reanalysis, name, width_mm)
+    except InputError:
+        raise
+    except Exception as error:
+        if notify is None:
+            raise
+        notify(f"note: figure {name} is left out, as drawing it failed: {type(error).__name__}: {error}")
+        return None

@@ -45,8 +45,10 @@ def tail_probability(values: Array, low: float, high: float) -> float:
     values
         Of simulated trials; those that do not exist (nan) are left out.
     low, high
-        Bounds of the number before rounding.
+        Bounds of the number before rounding; a number that does not exist (nan) has no probability.
     """
+    if np.isnan(low) or np.isnan(high):
+        return float("nan")
     known = values[~np.isnan(values)]
     below, above = ((hit.sum() + 1) / (hit.size + 1) for hit in (known <= high, known >= low))
     return float(min(2 * min(below, above), 1.0))
@@ -129,8 +131,14 @@ def _row(statistic: Statistic, values: Array) -> dict[str, object]:
     return (
         {name: getattr(statistic, name) for name in names}
         | {"subgroup": statistic.subgroup.key, **found, "replicates": known.size}
-        | {"tail_probability": tail_probability(values, statistic.low, statistic.high)}
+        | {"tail_probability": tail_probability(values, *_bounds(statistic))}
     )
+
+
+def _bounds(statistic: Statistic) -> tuple[float, float]:
+    """Return the bounds of a number; only a median can be infinite, what else is does not exist."""
+    exists = statistic.item == "median" or bool(np.isfinite([statistic.low, statistic.high]).all())
+    return (statistic.low, statistic.high) if exists else (np.nan, np.nan)
 
 
 def _quantiles(values: Array) -> Array:

@@ -20,6 +20,7 @@ from .quantities import Draws
 MOST_RHAT = 1.01
 LEAST_ESS = 1000.0
 LEAST_BFMI = 0.3
+MOST_INFINITE = 0.975  # share of the draws above which every reported quantile is infinite
 ENOUGH_DRAWS = 1000  # per chain: with fewer, chance alone moves R-hat beyond the gate
 TAIL = (0.05, 0.95)
 
@@ -98,7 +99,9 @@ def diagnose(draws: Draws, sample_stats: xr.Dataset) -> Diagnostics:
     from arviz_stats.base import array_stats
 
     values = _finite(draws.values)
-    varies = np.ptp(values.reshape(*values.shape[:2], -1), axis=-1) > 0
+    flat = values.reshape(*values.shape[:2], -1)
+    infinite = np.isinf(draws.values).reshape(flat.shape).mean(axis=-1)  # medians that are hardly ever reached
+    varies = (np.ptp(flat, axis=-1) > 0) & (infinite < MOST_INFINITE)
     rhat, bulk, tail = (np.full(values.shape[:2], np.nan) for _ in range(3))
     if varies.any():
         rhat[varies], bulk[varies] = _rhat_and_bulk(values[varies])

@@ -82,7 +82,9 @@ class Statistic:
         """
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # where nobody dies, or nobody is left
             values = self.functional(table)
-        return np.where(values > table.edges[-1], np.inf, values) if self.item == "median" else values
+        if self.item == "median":
+            return np.where(values > table.edges[-1], np.inf, values)
+        return np.where(np.isfinite(values), values, np.nan) if self.item.startswith("landmark") else values
 
 
 @dataclass(frozen=True)

@@ -62,3 +62,11 @@ def test_priors_and_posteriors_are_those_of_the_table(reanalysis, drawn):
         change = rows[rows["estimand"].eq(estimand)].iloc[0]
         for side in ("prior", "posterior"):
             assert f"{side} {change[f'{side}_median']:.2f}" in note.splitlines()[line]
+
+
+def test_a_median_that_nobody_reaches_is_left_out(remade):
+    made = remade("piecewise")
+    numbers = ["lower", "q25", "median", "q75", "upper", "value"]
+    made.checks.loc[made.checks["item"].eq("median"), numbers] = np.inf
+    titles = [axes.get_title(loc="left") for axes in figures.draw(made, "checks").axes]
+    assert titles and not any(title.startswith("Median survival") for title in titles)

@@ -49,3 +49,18 @@ def test_a_directory_that_cannot_be_written_is_named(reanalysis, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match=r"file: cannot be written"):
         figures.write_figures(reanalysis, tmp_path / "file")
+
+
+def test_a_figure_that_fails_costs_no_other(reanalysis, tmp_path, monkeypatch):
+    def fails(*_):
+        raise ValueError("nothing to show")
+
+    kept = {name: draw for name, draw in figures.KINDS.items() if name in ("priors", "forest")}
+    monkeypatch.setattr("secondlook.figures.kinds.KINDS", {**kept, "forest": fails})
+    monkeypatch.setattr("secondlook.figures.kinds.PARTITION_KINDS", {})
+    told = []
+    paths = figures.write_figures(reanalysis, tmp_path, notify=told.append)
+    assert {path.stem for path in paths} == {"priors"}
+    assert told == ["note: figure forest is left out, as drawing it failed: ValueError: nothing to show"]
+    with pytest.raises(ValueError, match="nothing to show"):
+        figures.write_figures(reanalysis, tmp_path)

@@ -208,3 +208,28 @@ def test_the_rebuilt_table_itself_reproduces_what_is_printed(rebuilt):
     assert overall == pytest.approx(0.005, abs=0.001)
     assert values["survival p", 60.0] == pytest.approx(0.005, abs=0.0012)
     assert 0.09 < values["survival p", 36.0] < 0.18
+
+
+def test_a_number_that_does_not_exist_has_no_tail_probability():
+    assert np.isnan(tail_probability(np.arange(9.0), np.nan, np.nan))
+    assert tail_probability(np.full(9, np.inf), np.inf, np.inf) == 1.0  # a median that nobody reaches is no outlier
+
+
+def test_what_is_observed_with_a_common_end_is_kaplan_meier():
+    """100 in each arm, 40 and 20 die before 12 months, to which all others are followed: 0.60 and 0.80 are alive."""
+    times = np.linspace(0.3, 11.9, 40)
+    deaths = [times, times[::2]]
+    edges = np.arange(13.0)
+    dead = np.array([np.histogram(each, edges)[0] for each in deaths], dtype=float)
+    censored = np.zeros((2, 12))
+    censored[:, -1] = 60, 80
+    through = [
+        np.clip(np.append(each, np.full(100 - each.size, 12.0))[:, None] - edges[:-1], 0, 1) for each in deaths
+    ]
+    exposure = np.array([each.sum(axis=0) for each in through])
+    cells = (values[None, None] for values in (dead, exposure, censored))
+    table = survival_table(*cells, np.full((1, 1, 2), 100.0), edges, trial="t", source="patients", time_unit="months")
+    found = {(one.item, one.arm, one.time): one.value for one in patient_statistics(record(), table, [12.0])}
+    assert found["survival", "control", 12.0] == pytest.approx(0.60, abs=0.003)
+    assert found["survival", "treatment", 12.0] == pytest.approx(0.80, abs=0.003)
+    assert found["survival p", "", 12.0] == pytest.approx(0.003, abs=0.0007)

@@ -161,3 +161,10 @@ def test_imputations_are_joined_in_order(values):
     parts = [diagnose(Draws(QUANTITIES, values[[i]]), stats().isel(imputation=[i])) for i in range(3)]
     for name in ("rhat", "ess_bulk", "ess_tail", "divergences", "bfmi_min"):
         np.testing.assert_allclose(getattr(joined(parts), name), getattr(whole, name))
+
+
+def test_a_median_that_hardly_any_draw_reaches_is_no_failure(values):
+    values[:, 1] = np.inf
+    values[1, 1, 2, :3] = 40.0
+    found = diagnosed(values)
+    assert found.sound.all() and found.enough.all()
