@@ -8,17 +8,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .main import BUG, DONE, MF07_01
+from .main import BUG, DONE
+from .options import OUT
 
 CONTRADICTIONS = ("inconsistent", "impossible")
 
 
 def audit(
-    trial: str = MF07_01,
+    trial: str,
     /,
     *,
     strict: Annotated[bool, Parameter(negative=())] = False,
-    out: Path | None = None,
+    out: Annotated[Path | None, OUT] = None,
 ) -> int:
     """Check whether a paper's numbers can be right.
 

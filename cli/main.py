@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -84,6 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         What to exit with.
     """
+    if arguments is None:  # a closed terminal and a polite kill end like Ctrl-C: nothing is left half written
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.default_int_handler)
     app = application()
     tokens = list(sys.argv[1:] if arguments is None else arguments)
 

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 if TYPE_CHECKING:
     from ..data import Problem
     from ..inference import Options
+
+
+OUT = Parameter(alias="-o")
+
+
+def whole_number(_: type, tokens: Sequence[Token]) -> int:
+    """Return an option's whole number; cyclopts alone would cut 1000.5 short."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError("must be a whole number.") from None
+
+
+Whole = Annotated[int, Parameter(converter=whole_number)]
 
 
 @Parameter(name="*")
@@ -43,10 +58,10 @@ class Shared:
         Print no progress and no notes to stderr.
     """
 
-    draws: int = 1000
-    chains: int = 4
-    seed: int = 1
-    imputations: int = 20
+    draws: Whole = 1000
+    chains: Whole = 4
+    seed: Whole = 1
+    imputations: Whole = 20
     intervals: str | None = None
     landmarks: str | None = None
     benefit_threshold: float = 0.80

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from .main import DONE, FAILED_DIAGNOSTICS, MF07_01
-from .options import Shared, checked_options
+from .options import OUT, Shared, checked_options
 
 
 def evidence(
     trials: tuple[str, ...] = (MF07_01,),
     /,
     *,
-    out: Path,
+    out: Annotated[Path, OUT],
     tau_scale: float = 0.5,
+    force: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
     shared: Shared | None = None,
 ) -> int:
     """Pool the trials of one question; hold each to the others.
@@ -30,10 +35,14 @@ def evidence(
         Directory to write to: a new one, or results of the first trial.
     tau_scale
         Scale of the half-normal prior on the SD of log hazard ratios between trials.
+    force
+        Pool trials whose records name different questions or endpoints.
+    overwrite
+        Replace results of an earlier version of the first trial's record.
     """
     from .. import figures, inference
     from ..data import load_record
-    from ..inference.merging import check_same_record, merge
+    from ..inference.merging import begin, merge
     from ..inference.storage import replacing
     from . import summary
     from .terminal import Progress
@@ -42,8 +51,8 @@ def evidence(
     options = checked_options(given, trial_tau_scale=tau_scale)
     records = [load_record(trial) for trial in trials]
     with Progress(given.quiet) as progress, replacing(out, keep=True) as staged:
-        check_same_record(staged, records[0], out)
-        found = inference.evidence(records, options, progress)
+        begin(staged, records[0], out, overwrite=overwrite)
+        found = inference.evidence(records, options, progress, force=force)
         merge(found, staged)
         figures.write_figures(found, staged / "figures", kind="evidence")
     summary.pooled(found, out)

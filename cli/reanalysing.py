@@ -8,10 +8,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from .main import DONE, FAILED_DIAGNOSTICS, MF07_01
-from .options import Shared, checked_options
+from .options import OUT, Shared, checked_options
 
 
-def reanalyse(trial: str = MF07_01, /, *, out: Path | None = None, shared: Shared | None = None) -> int:
+def reanalyse(
+    trial: str | None = None, /, *, out: Annotated[Path | None, OUT] = None, shared: Shared | None = None
+) -> int:
     """Reanalyse a trial: every model, prior, table and figure.
 
     Earlier results in the directory are replaced as a whole once the new ones are complete. Exits with 3 when a
@@ -32,9 +34,11 @@ def reanalyse(trial: str = MF07_01, /, *, out: Path | None = None, shared: Share
 
     given = shared or Shared()
     options = checked_options(given)
-    record = load_record(trial)
+    record = load_record(trial or MF07_01)
     directory = out or Path("results") / record.id
     with Progress(given.quiet) as progress, replacing(directory) as staged:
+        if trial is None:
+            progress(f"note: no TRIAL is given: this is the built-in case, {MF07_01}")
         reanalysis = inference.reanalyse(record, options, progress)
         write(reanalysis, staged)
         progress("drawing figures")
@@ -44,15 +48,16 @@ def reanalyse(trial: str = MF07_01, /, *, out: Path | None = None, shared: Share
 
 
 def fit(
-    trial: str = MF07_01,
+    trial: str,
     /,
     *,
-    out: Path,
+    out: Annotated[Path, OUT],
     model: str = "piecewise",
     prior: Annotated[str, Parameter(allow_leading_hyphen=True)] = "weak",
     partition: str | None = None,
     shrinkage: str = "half-normal",
     tau_scale: float = 0.25,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
     shared: Shared | None = None,
 ) -> int:
     """Fit one model under one prior, into a directory of results.
@@ -80,10 +85,12 @@ def fit(
         For subgroups: half-normal, half-student-t, horseshoe, none or pooled.
     tau_scale
         For subgroups and effects: scale of the prior on the SD of log hazard ratios between subgroups.
+    overwrite
+        Replace results of an earlier version of the record, or of the files that it names.
     """
     from .. import inference
     from ..data import load_record
-    from ..inference.merging import check_same_record, merge
+    from ..inference.merging import begin, merge
     from ..inference.storage import replacing
     from . import summary
     from .terminal import Progress
@@ -92,7 +99,7 @@ def fit(
     options = checked_options(given, tau_scale=tau_scale)
     record = load_record(trial)
     with Progress(given.quiet) as progress, replacing(out, keep=True) as staged:
-        check_same_record(staged, record, out)
+        begin(staged, record, out, overwrite=overwrite)
         reanalysis = inference.fit(record, model, prior, partition, shrinkage, options, progress)
         merge(reanalysis, staged)
     summary.fit(reanalysis, out)

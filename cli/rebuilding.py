@@ -9,18 +9,19 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .main import MF07_01
+from .options import OUT, Whole
 
 
 def reconstruct(
-    trial: str = MF07_01,
+    trial: str,
     /,
     *,
-    out: Path,
+    out: Annotated[Path, OUT],
     partition: str | None = None,
     patients_out: Path | None = None,
-    seed: int = 1,
-    imputations: int = 20,
+    seed: Whole = 1,
+    imputations: Whole = 20,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
     quiet: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Rebuild survival data from published numbers or curves.
@@ -43,6 +44,8 @@ def reconstruct(
         Seed of everything random: the same seed gives the same numbers.
     imputations
         How many data sets to rebuild.
+    overwrite
+        Replace results of an earlier version of the record, or of the files that it names.
     quiet
         Print no progress and no notes to stderr.
     """
@@ -50,7 +53,7 @@ def reconstruct(
     from ..data.rebuilding import SOURCES, rebuild_with_curves
     from ..data.writing import write_csv
     from ..inference import Options
-    from ..inference.merging import check_same_record, write_reconstruction
+    from ..inference.merging import begin, write_reconstruction
     from ..inference.storage import replacing, table_name
     from . import printing
     from .terminal import Progress
@@ -62,7 +65,7 @@ def reconstruct(
         replacing(out, keep=True) as staged,
         _patients_file(patients_out, out, staged) as patients_file,
     ):
-        check_same_record(staged, record, out)
+        begin(staged, record, out, overwrite=overwrite)
         progress(f"rebuilding survival of {record.id} from {SOURCES[record.source == 'curves']}")
         if record.source == "patients":
             progress(f"note: models use the patients themselves{' and no curves' if record.curve else ''}")

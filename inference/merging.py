@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Final
 import pandas as pd
 
 from ..data import Record
-from ..data.errors import input_error
+from ..data.errors import InputError, input_error
 from ..data.imputed import Imputed
 from ..data.writing import write_csv
 from . import synthesis
@@ -67,13 +68,41 @@ def check_same_record(directory: Path, record: Record, name: str | Path = "") ->
         allowed = f"holds results of this trial; give another directory for those of {record.id}"
         raise input_error(place, "", str(run["trial"]), allowed)
     if run["record_sha256"] != record_hash(record):
-        allowed = f"holds results of another version of {record.id}'s record; give another directory"
+        allowed = f"holds results of another version of {record.id}'s record; give another directory, or --overwrite"
         raise input_error(place, "", None, allowed)
     earlier = run.get("inputs", {})
     if changed := [file for file, digest in input_hashes(record).items() if earlier.get(file) != digest]:
         of = "patients in memory, not of" if HELD in earlier else "another version of"
-        allowed = f"holds results of {of} this file; give another directory"
+        allowed = f"holds results of {of} this file; give another directory, or --overwrite"
         raise input_error(place, "", ", ".join(changed), allowed)
+
+
+def begin(staged: Path, record: Record, name: str | Path, *, overwrite: bool = False) -> None:
+    """Check that results of a record may be added to a copy of a directory; empty it where they take its place.
+
+    Parameters
+    ----------
+    staged
+        The copy: `storage.replacing` with ``keep``.
+    record
+        The record that results shall be added for.
+    name
+        What messages call the directory.
+    overwrite
+        Whether results of an earlier version of the record give way.
+
+    Raises
+    ------
+    InputError
+        See `check_same_record`; results of another trial never give way.
+    """
+    try:
+        check_same_record(staged, record, name)
+    except InputError:
+        if not overwrite or read_run(staged / RUN)["trial"] != record.id:
+            raise
+        for path in staged.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def merge(reanalysis: Reanalysis, directory: Path) -> None:

@@ -216,7 +216,11 @@ def fit(
 
 
 def evidence(
-    trials: Sequence[str | Path | Record], options: Options | None = None, notify: Notify = tell_nobody
+    trials: Sequence[str | Path | Record],
+    options: Options | None = None,
+    notify: Notify = tell_nobody,
+    *,
+    force: bool = False,
 ) -> Reanalysis:
     """Pool trials of one question: random-effects meta-analysis, what it foretells, and what each trial adds.
 
@@ -229,6 +233,8 @@ def evidence(
         How to run it.
     notify
         Told what is being done, and notes.
+    force
+        Whether to pool trials of different questions or endpoints.
 
     Raises
     ------
@@ -236,6 +242,8 @@ def evidence(
         When a record or an option is wrong, or trials cannot be pooled.
     """
     first, *others = records = [_of(trial) for trial in trials]
+    if not force:
+        _check_one_question(records)
     studies = studies_of(records) if others else pooled_trials(first)
     if not studies:
         raise input_error("trial", "", first.id, why_alone(first))
@@ -243,6 +251,17 @@ def evidence(
     return analyse(
         first, model, (PRIMARY,), None, (PRIMARY_SHRINKAGE,), options or Options(), notify, studies=studies
     )
+
+
+def _check_one_question(records: Sequence[Record]) -> None:
+    """Refuse to pool trials that answer different questions, as far as their records say."""
+    questions = {record.id: record.evidence.question for record in records if record.evidence}
+    endpoints = {record.id: record.endpoint.casefold() for record in records}
+    for what, named in (("questions", questions), ("endpoints", endpoints)):
+        if len(set(named.values())) > 1:
+            told = "; ".join(f"{trial}: {name}" for trial, name in named.items())
+            allowed = f"answer different {what}; pool trials of one, or use --force"
+            raise input_error("TRIAL", "", told, allowed)
 
 
 def _of(trial: str | Path | Record, patients: pd.DataFrame | None = None) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 import xarray as xr
+from filelock import FileLock, Timeout
 
 from ..data.errors import input_error
 from ..data.reading import parse_record
@@ -46,11 +48,14 @@ TABLES = (
 )
 RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table", "posterior"
 ENGINE: Final = "netcdf4"
+STAGED, OLD = ".staged-", ".old"  # in the names of directories beside results that are being written
 
 
 @contextmanager
 def replacing(directory: str | Path, *, keep: bool = False) -> Iterator[Path]:
     """Give a temporary directory that takes the place of a results directory when all went well.
+
+    Nobody else can write results there meanwhile. What a killed run left beside it is tidied away first.
 
     Parameters
     ----------
@@ -68,23 +73,55 @@ def replacing(directory: str | Path, *, keep: bool = False) -> Iterator[Path]:
     Raises
     ------
     InputError
-        When the directory holds something else or cannot be written. What is there stays as it is.
+        When the directory holds something else, cannot be written, or another run is writing there. What is there
+        stays as it is.
     """
-    target = Path(directory)
-    check_replaceable(target)
+    target = Path(directory).absolute()
+    check_replaceable(Path(directory))
+    with _locked(target, str(directory)):
+        _tidy(target)
+        try:
+            staged = Path(tempfile.mkdtemp(prefix=f".{target.name}{STAGED}", dir=target.parent))
+        except OSError as error:
+            raise input_error("--out", "", str(directory), f"cannot be written ({error.strerror})") from None
+        try:
+            staged.chmod(0o777 & ~_umask())
+            if keep and target.exists():
+                shutil.copytree(target, staged, dirs_exist_ok=True)
+            yield staged
+            _swap(staged, target)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+
+@contextmanager
+def _locked(target: Path, name: str) -> Iterator[None]:
+    """Hold the lock of a results directory, a file beside it that goes with the lock."""
+    path = target.with_name(f".{target.name}.lock")
+    lock = FileLock(path, blocking=False)
     try:
-        target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        allowed = "another run is writing there; wait for it, or give another directory"
+        raise input_error("--out", "", name, allowed) from None
     except OSError as error:
-        raise input_error("--out", "", str(directory), f"cannot be written ({error.strerror})") from None
+        raise input_error("--out", "", name, f"cannot be written ({error.strerror})") from None
     try:
-        staged.chmod(0o777 & ~_umask())
-        if keep and target.exists():
-            shutil.copytree(target, staged, dirs_exist_ok=True)
-        yield staged
-        _swap(staged, target)
+        yield
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        path.unlink(missing_ok=True)  # whoever holds a lock of a file that is gone tries again
+        lock.release()
+
+
+def _tidy(target: Path) -> None:
+    """Put back or remove what a killed run left; the lock is held, so nobody else needs it."""
+    left = list(target.parent.glob(f".{glob.escape(target.name)}{STAGED}*"))
+    old = [path for path in left if path.name.endswith(OLD)]
+    if old and not target.exists():  # killed between the two renames: what was there comes back
+        old[0].rename(target)
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def check_replaceable(directory: str | Path) -> None:
@@ -117,7 +154,7 @@ def _umask() -> int:
 
 
 def _swap(staged: Path, target: Path) -> None:
-    old = staged.with_name(staged.name + ".old")
+    old = staged.with_name(staged.name + OLD)
     if target.exists():
         target.rename(old)
     staged.rename(target)

@@ -75,26 +75,40 @@ def test_unknown_trials(run, trial):
     ("arguments", "text"),
     [
         (["bogus"], 'Unknown command "bogus"'),
-        (["fit", "--drws", "3", "--out", "here"], "Unknown option: --drws"),
-        (["fit"], "--out requires an argument"),
-        (["fit", "--draws", "many", "--out", "here"], 'Invalid value for --draws: unable to convert "many"'),
+        (["fit", "mf07-01", "--drws", "3", "--out", "here"], "Unknown option: --drws"),
+        (["fit", "mf07-01"], "--out requires an argument"),
+        *(([name, "--out", "here"], "TRIAL requires an argument") for name in ("audit", "fit", "reconstruct")),
+        (["fit", "mf07-01", "--out", "here", "--draws", "1000.5"], "must be a whole number"),
+        (["fit", "mf07-01", "--draws", "many", "--out", "here"], "Invalid value for --draws: must be a whole number"),
         (["audit", "mf07-01", "mf07-01-10y"], "mf07-01-10y"),
-        (["fit", "--out", "here", "--model", "cox"], "--model: cox: not a model; give one of piecewise"),
-        (["fit", "--out", "here", "--prior", "hopeful"], "--prior: hopeful: not a prior"),
-        (["fit", "--out", "here", "--prior", "0,-1"], "--prior: 0,-1: not a prior"),
-        (["fit", "--out", "here", "--shrinkage", "horseshoe"], "--shrinkage: horseshoe: is for subgroups, not for"),
-        (["fit", "--out", "here", "--model", "subgroups", "--shrinkage", "lasso"], "--shrinkage: lasso: not a form"),
+        (["fit", "mf07-01", "--out", "here", "--model", "cox"], "--model: cox: not a model; give one of piecewise"),
+        (["fit", "mf07-01", "--out", "here", "--prior", "hopeful"], "--prior: hopeful: not a prior"),
+        (["fit", "mf07-01", "--out", "here", "--prior", "0,-1"], "--prior: 0,-1: not a prior"),
         (
-            ["fit", "--out", "here", "--model", "subgroups", "--partition", "x"],
+            ["fit", "mf07-01", "--out", "here", "--shrinkage", "horseshoe"],
+            "--shrinkage: horseshoe: is for subgroups, not for",
+        ),
+        (
+            ["fit", "mf07-01", "--out", "here", "--model", "subgroups", "--shrinkage", "lasso"],
+            "--shrinkage: lasso: not a form",
+        ),
+        (
+            ["fit", "mf07-01", "--out", "here", "--model", "subgroups", "--partition", "x"],
             "--partition: x: no partition",
         ),
-        (["fit", "--out", "here", "--partition", "receptor"], "--partition: receptor: is for subgroups and effects"),
         (
-            ["fit", "--out", "here", "--model", "effects", "--partition", "bogus"],
+            ["fit", "mf07-01", "--out", "here", "--partition", "receptor"],
+            "--partition: receptor: is for subgroups and effects",
+        ),
+        (
+            ["fit", "mf07-01", "--out", "here", "--model", "effects", "--partition", "bogus"],
             "--partition: bogus: not a partition",
         ),
-        (["reconstruct", "--out", "here", "--partition", "bogus"], "--partition: bogus: no partition of mf07-01"),
-        (["reconstruct", "--out", "here", "--imputations", "0"], "--imputations: 0"),
+        (
+            ["reconstruct", "mf07-01", "--out", "here", "--partition", "bogus"],
+            "--partition: bogus: no partition of mf07-01",
+        ),
+        (["reconstruct", "mf07-01", "--out", "here", "--imputations", "0"], "--imputations: 0"),
         (["new", "mine.txt"], "must end in .toml"),
     ],
 )
@@ -108,7 +122,7 @@ NO_PRIORS = ("hopeful", "0,0", "0,-1", "nan,1", "0,inf", "inf,1", "0", "1,2,3", 
 
 @pytest.mark.parametrize("prior", NO_PRIORS)
 def test_what_is_no_prior_is_refused_with_what_is(run, prior):
-    done = run("fit", "--out", "here", "--prior", prior)
+    done = run("fit", "mf07-01", "--out", "here", "--prior", prior)
     names = "weak, vague, external, robust, sceptical, enthusiastic, pessimistic"
     refused(done, f"not a prior; give one of {names}, or MEAN,SD with a finite mean and an SD above 0")
     assert len(done.problems) == 1 and list(Path().iterdir()) == []
@@ -116,7 +130,7 @@ def test_what_is_no_prior_is_refused_with_what_is(run, prior):
 
 @pytest.mark.parametrize("scale", ["0", "-1", "nan", "inf"])
 def test_a_scale_of_tau_that_is_no_scale_is_refused(run, scale):
-    refused(run("fit", "--out", "here", "--model", "subgroups", "--tau-scale", scale), "--tau-scale: ")
+    refused(run("fit", "mf07-01", "--out", "here", "--model", "subgroups", "--tau-scale", scale), "--tau-scale: ")
     assert list(Path().iterdir()) == []
 
 
@@ -169,7 +183,9 @@ def test_defaults_are_the_librarys():
 
 
 def test_all_bad_options_are_named_at_once(run):
-    done = run("fit", "--out", "here", "--draws", "0", "--seed", "-1", "--intervals", "1,1", "--landmarks", "x")
+    done = run(
+        "fit", "mf07-01", "--out", "here", "--draws", "0", "--seed", "-1", "--intervals", "1,1", "--landmarks", "x"
+    )
     refused(done, "--draws: 0", "--seed: -1", "--intervals: 1,1: must begin", "must increase", "--landmarks: 'x'")
     assert len(done.problems) == 5
 
@@ -184,17 +200,20 @@ def test_places_that_cannot_be_written(run, disk, command, out):
     Path("foreign").mkdir()
     Path("foreign/thesis.txt").write_text("mine", encoding="utf-8")
     before = disk()
-    refused(run(command, "--out", out), f"--out: {out}")
+    refused(run(command, "mf07-01", "--out", out), f"--out: {out}")
     assert disk() == before
 
 
 def test_an_audit_that_cannot_be_written(run, disk):
     Path("file").write_text("mine", encoding="utf-8")
     before = disk()
-    refused(run("audit", "--out", "file"), "file")
-    refused(run("reconstruct", "--out", "new", "--patients-out", "file/p.csv"), "file/p.csv")
-    refused(run("reconstruct", "--out", "new", "--patients-out", "."), ".: is a directory")
-    refused(run("reconstruct", "--out", "new", "--patients-out", "new/"), "--patients-out: new: is the directory of")
+    refused(run("audit", "mf07-01", "--out", "file"), "file")
+    refused(run("reconstruct", "mf07-01", "--out", "new", "--patients-out", "file/p.csv"), "file/p.csv")
+    refused(run("reconstruct", "mf07-01", "--out", "new", "--patients-out", "."), ".: is a directory")
+    refused(
+        run("reconstruct", "mf07-01", "--out", "new", "--patients-out", "new/"),
+        "--patients-out: new: is the directory of",
+    )
     assert disk() == before
 
 
@@ -250,9 +269,9 @@ def test_results_of_another_trial_or_record_are_refused(run, results, made, disk
     results(Path("broken"))
     Path("broken/run.json").write_text("{", encoding="utf-8")
     before = disk()
-    refused(run(command, "--out", "other"), "other: another: holds results of this trial")
-    refused(run(command, "--out", "older"), "older: holds results of another version of mf07-01's record")
-    refused(run(command, "--out", "broken"), "run.json: cannot be read")
+    refused(run(command, "mf07-01", "--out", "other"), "other: another: holds results of this trial")
+    refused(run(command, "mf07-01", "--out", "older"), "older: holds results of another version of mf07-01's record")
+    refused(run(command, "mf07-01", "--out", "broken"), "run.json: cannot be read")
     assert disk() == before
 
 
@@ -324,3 +343,21 @@ def test_partitions_that_are_none_are_named_with_those_there_are(run, template):
     Path("own.csv").write_text(ROWS)
     done = run("fit", path, "--out", "here", "--model", "subgroups", "--partition", "er,age")
     refused(done, "--partition: er,age: no partition of small; give one of er")
+
+
+def test_trials_of_different_questions_are_not_pooled(run):
+    """Each record's question and endpoint say what it is about; --force pools them all the same."""
+    arms = 'arms.control.label = "A"\narms.treatment.label = "B"\n'
+    ratio = '[[hazard_ratio]]\nestimate = "0.80"\nci = ["0.65", "0.98"]\n'
+    text = f'schema = 1\nid = "lung"\ntitle = "Lung"\n{arms}[evidence]\nquestion = "immunotherapy"\n{ratio}'
+    Path("lung.toml").write_text(text, encoding="utf-8")
+    done = run("evidence", "mf07-01", "lung.toml", "--out", "here")
+    refused(done, "mf07-01: surgery-de-novo-stage-iv; lung: immunotherapy: answer different questions")
+    Path("dfs.toml").write_text(
+        text.replace("immunotherapy", "surgery-de-novo-stage-iv")
+        .replace("[evidence]", "[evidence]", 1)
+        .replace('title = "Lung"', 'title = "Lung"\nendpoint = "disease-free survival"'),
+        encoding="utf-8",
+    )
+    refused(run("evidence", "mf07-01", "dfs.toml", "--out", "here"), "answer different endpoints")
+    assert not Path("here").exists()

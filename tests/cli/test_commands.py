@@ -21,7 +21,7 @@ def library(monkeypatch, made):
     calls = []
 
     def fake(name, **settings):
-        def call(record, *arguments):
+        def call(record, *arguments, **_):
             *given, options, notify = arguments
             asked = tuple(one.id for one in record) if isinstance(record, list) else record.id
             calls.append((name, asked, tuple(given), options))
@@ -78,7 +78,7 @@ def test_reanalyse_calls_the_library_once_and_writes_everything(run, library):
 
 def test_reanalyse_prints_the_headline(run, library):
     library()
-    out = " ".join(run("reanalyse", "--out", "here").out.split())
+    out = " ".join(run("reanalyse", "mf07-01", "--out", "here").out.split())
     for text in ("0.66 (0.49-0.88)", "0.997", "<0.001", "P(HR <0.80)", "P(HR >1.25)", "Normal(0, 1)"):
         assert text in out
     assert "60 (51-68)" in out and "p = 0.10" in out  # what the paper prints at 36 months
@@ -91,13 +91,14 @@ def test_reanalyse_prints_the_headline(run, library):
 
 def test_notes_go_to_stderr_unless_quiet(run, library):
     library()
-    assert run("reanalyse").problems == ["note: something to know"]
+    assert run("reanalyse", "mf07-01").problems == ["note: something to know"]
+    assert run("reanalyse").problems[0] == "note: no TRIAL is given: this is the built-in case, mf07-01"
     assert run("reanalyse", "--quiet").err == ""
 
 
 def test_failed_diagnostics_exit_with_3_and_leave_everything(run, library):
     library(passed=False)
-    done = run("reanalyse", "--out", "here")
+    done = run("reanalyse", "mf07-01", "--out", "here")
     assert done.code == 3
     assert "FAILED: 1 posterior of 1. Do not rely on:" in done.out and "hazard ratio" in done.out
     assert "Wanted: R-hat up to 1.01" in done.out
@@ -107,7 +108,19 @@ def test_failed_diagnostics_exit_with_3_and_leave_everything(run, library):
 def test_fit_merges_into_results_of_the_same_record(run, library, results):
     calls = library()
     results(Path("here"))
-    done = run("fit", "--out", "here", "--prior", "-0.2,0.5", "--model", "effects", "--tau-scale", "0.5", "--quiet")
+    done = run(
+        "fit",
+        "mf07-01",
+        "--out",
+        "here",
+        "--prior",
+        "-0.2,0.5",
+        "--model",
+        "effects",
+        "--tau-scale",
+        "0.5",
+        "--quiet",
+    )
     assert done.code == 0
     assert calls == [("fit", "mf07-01", ("effects", "-0.2,0.5", None, "half-normal"), Options(tau_scale=0.5))]
     assert set(pd.read_csv("here/estimates.csv")["prior"]) == {"weak", "-0.2,0.5"}
@@ -147,7 +160,7 @@ def test_evidence_prints_trials_average_and_each_left_out(run, library, monkeypa
 
 def test_fit_with_failed_diagnostics_exits_with_3(run, library):
     library(passed=False)
-    assert run("fit", "--out", "here", "--quiet").code == 3
+    assert run("fit", "mf07-01", "--out", "here", "--quiet").code == 3
     assert Path("here/estimates.csv").exists()
 
 
@@ -156,12 +169,12 @@ def test_a_failed_run_leaves_the_old_results(run, library, results, monkeypatch,
     results(Path("here"))
     before = disk()
 
-    def broken(*_):
+    def broken(*_, **__):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(figures, "write_figures", broken)
     with pytest.raises(RuntimeError, match="a bug"):
-        run("reanalyse", "--out", "here")
+        run("reanalyse", "mf07-01", "--out", "here")
     assert disk() == before
 
 
@@ -174,13 +187,13 @@ def test_interrupting_exits_with_130_and_leaves_the_old_results(run, library, re
         raise KeyboardInterrupt
 
     monkeypatch.setattr(inference, "reanalyse", interrupted)
-    done = run("reanalyse", "--out", "here")
+    done = run("reanalyse", "mf07-01", "--out", "here")
     assert (done.code, done.problems) == (130, ["error: interrupted"])
     assert disk() == before
 
 
 def test_audit_prints_and_writes_every_check(run):
-    done = run("audit", "--out", "here")
+    done = run("audit", "mf07-01", "--out", "here")
     assert (done.code, done.err) == (0, "")
     frame = pd.read_csv("here/audit.csv")
     assert tuple(frame.columns) == COLUMNS
@@ -190,7 +203,7 @@ def test_audit_prints_and_writes_every_check(run):
 
 
 def test_strict_audit_exits_with_1_for_contradictions_only(run, template):
-    assert run("audit", "--strict").code == 1
+    assert run("audit", "mf07-01", "--strict").code == 1
     assert run("audit", template(), "--strict").code == 0
 
 
@@ -201,7 +214,9 @@ def test_audit_finds_the_impossible(run):
 
 
 def test_reconstruct_writes_table_sheet_and_patients(run):
-    done = run("reconstruct", "--out", "here", "--imputations", "2", "--patients-out", "there/patients.csv")
+    done = run(
+        "reconstruct", "mf07-01", "--out", "here", "--imputations", "2", "--patients-out", "there/patients.csv"
+    )
     assert done.code == 0
     assert {path.name for path in Path("here").iterdir()} == {
         "reconstruction.csv",
@@ -247,7 +262,17 @@ def test_rebuilding_numbers_beside_patients_is_told(run, template):
 
 
 def test_patients_may_be_written_among_the_results(run):
-    done = run("reconstruct", "--out", "here", "--imputations", "1", "--quiet", "--patients-out", "here/rows/all.csv")
+    done = run(
+        "reconstruct",
+        "mf07-01",
+        "--out",
+        "here",
+        "--imputations",
+        "1",
+        "--quiet",
+        "--patients-out",
+        "here/rows/all.csv",
+    )
     assert done.code == 0
     assert len(pd.read_csv("here/rows/all.csv")) == 274
     assert Path("here/table.nc").exists()
@@ -256,7 +281,7 @@ def test_patients_may_be_written_among_the_results(run):
 def test_reconstruct_keeps_other_results(run, results):
     results(Path("here"))
     estimates = Path("here/estimates.csv").read_bytes()
-    assert run("reconstruct", "--out", "here", "--imputations", "1", "--quiet").code == 0
+    assert run("reconstruct", "mf07-01", "--out", "here", "--imputations", "1", "--quiet").code == 0
     assert Path("here/estimates.csv").read_bytes() == estimates
     assert json.loads(Path("here/run.json").read_text(encoding="utf-8"))["resolved"]["priors"] == {
         "weak": "Normal(0, 1)"

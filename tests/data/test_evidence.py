@@ -147,7 +147,6 @@ def test_survival_is_rebuilt_to_beyond_the_printed_medians():
     ("trial", "missing"),
     [
         ("tata", "patients of both arms"),
-        ("jcog1017", "survival at a landmark, follow-up or numbers at risk"),
         ("abcsg-28", "events of both arms or in all"),
     ],
 )

@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -177,3 +179,40 @@ def test_missing_files_are_named(saved, name):
     (saved / name).unlink()
     with pytest.raises(InputError, match=rf"{name}: is missing: these results are incomplete"):
         inference.load(saved)
+
+
+def test_nobody_else_writes_where_a_run_is_writing(tmp_path):
+    with replacing(tmp_path / "here") as staged:
+        (staged / "run.json").write_text("{}")
+        with pytest.raises(InputError, match="another run is writing there"), replacing(tmp_path / "here"):
+            raise AssertionError
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    assert (tmp_path / "here" / "run.json").exists()
+
+
+KILLED = """
+import os, sys, pathlib
+from secondlook.inference import storage
+rename = pathlib.Path.rename
+def until(path, target):
+    if sys.argv[2] == "before the swap" or not str(target).endswith(".old"):
+        os.kill(os.getpid(), 9)
+    return rename(path, target)
+pathlib.Path.rename = until
+with storage.replacing(sys.argv[1], keep=True) as staged:
+    (staged / "run.json").write_text("new")
+"""
+
+
+@pytest.mark.parametrize("when", ["before the swap", "between the renames"])
+def test_a_killed_run_loses_nothing_and_leaves_nothing_once_another_has_run(tmp_path, when):
+    target = tmp_path / "here"
+    target.mkdir()
+    (target / "run.json").write_text("old")
+    (tmp_path / ".here.else").mkdir()  # somebody else's
+    assert subprocess.run([sys.executable, "-c", KILLED, str(target), when], check=False).returncode == -9
+    with replacing(target, keep=True) as staged:
+        assert (staged / "run.json").read_text() == "old"
+        (staged / "run.json").write_text("newer")
+    assert (target / "run.json").read_text() == "newer"
+    assert {path.name for path in tmp_path.iterdir()} == {"here", ".here.else"}
