@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -44,6 +45,15 @@ def known_of(record: Record, curve: DigitisedCurve, notes: list[str]) -> tuple[A
     goes_on = later > end * (1 + LATER)
     if times.size > 1:
         notes += _too_short(record, curve, later)
+    exact = ArmCurve(curve.time, curve.survival, times, numbers, None, end).steps is not None
+    if goes_on and exact:  # every death has its step: nobody dies later
+        notes.append(
+            f"at_risk of {curve.arm} goes on to {later:g}, the steps of its curve to {end:g}: it is flat up to there"
+        )
+        curve = replace(
+            curve, time=np.append(curve.time, later), survival=np.append(curve.survival, curve.survival[-1])
+        )
+        end, goes_on = later, False
     if goes_on:
         notes.append(
             f"at_risk of {curve.arm} goes on to {later:g}, its curve to {end:g} only: follow-up ends with the "
@@ -106,7 +116,10 @@ def _too_short(record: Record, curve: DigitisedCurve, last: float) -> Iterator[s
 def _too_many(record: Record, arm: ArmId, known: ArmCurve, later: float) -> Iterator[str]:
     """Yield where more patients are at risk than the curve leaves alive; refuse what no digitising explains."""
     survival = isotonic_regression(known.survival, increasing=False).x
-    alive = np.append(1.0, survival)[np.searchsorted(known.time, known.risk_times, side="right")]  # the point before
+    until = np.searchsorted(known.time, known.risk_times, side="right")  # the point before
+    step = np.isin(known.risk_times, known.time[known.drops[0]]) | (known.steps is not None)
+    until = np.where(step, np.searchsorted(known.time, known.risk_times), until)  # who dies at that time counts
+    alive = np.append(1.0, survival)[until]
     alive[0] = 1.0  # everybody is alive at time 0, whatever was read off there
     beyond = known.at_risk / known.patients - alive
     worst = int(np.argmax(beyond))

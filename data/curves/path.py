@@ -23,6 +23,8 @@ Counts = NDArray[np.int64]
 CELLS = 240
 SMOOTHING = 0.08  # of follow-up: bandwidth of the hazard about which deaths scatter
 LEVEL = 1e-4  # by how much a step's corners may differ
+FEWEST_ROWS = 4
+MOST_UNIT = 0.1  # patients, that half a unit of survival is worth
 FEWEST = 1e-3  # patients at risk: keeps logarithms finite
 
 
@@ -75,10 +77,57 @@ class ArmCurve:
         return np.column_stack([self.time[flat], self.time[flat + 1]])
 
     def within_steps(self, begin: Array, end: Array) -> NDArray[np.bool_]:
-        """Return which stretches of time lie within a step both corners of which are points."""
-        begins, ends = self.plateaus.T
-        place = np.searchsorted(begins, begin + 1e-9, side="right")
-        return np.asarray(end <= np.append(-np.inf, ends)[place] + 1e-9)
+        """Return which stretches of time lie within a step both corners of which are points.
+
+        A death at a bound belongs to the stretch that begins there, as numbers at risk count it still; at the end of
+        follow-up to the last one.
+        """
+        begins, ends = self.plateaus.T.copy()
+        near = 1e-9 * max(self.end, 1.0)
+        begins[begins == 0] = -np.inf
+        ends[(ends == self.end) & self.drops[0][-2:-1].any()] -= 2 * near
+        place = np.searchsorted(begins, begin - near, side="right")
+        return np.asarray(end <= np.append(-np.inf, ends)[place] + near)
+
+    @cached_property
+    def steps(self) -> tuple[Array, Array] | None:
+        """Times of steps and survival after each, where the points are those of a step function itself; else `None`.
+
+        They are where every level has both its corners, or where every row is a death: the first ones lower the
+        curve by whole patients, and none by less than one.
+        """
+        upper, _ = self.drops
+        last = np.append(np.diff(self.time) > 0, True)  # the lowest of each time
+        times, levels = self.time[last], self.survival[last]
+        later = times > 0
+        times, levels, before = times[later], levels[later], np.append(1.0, levels[later])[:-1]
+        if upper.any():
+            highest = self.survival[np.searchsorted(self.time, times)]
+            exact = bool((np.abs(highest - before) < LEVEL).all())
+        else:
+            exact = self._rows_are_deaths(times, before, levels)
+        falls = levels < before
+        return (times[falls], levels[falls]) if exact and falls.any() else None
+
+    def _rows_are_deaths(self, times: Array, before: Array, levels: Array) -> bool:
+        """Return whether each row is a death, the last one perhaps the end: as no digitiser's rows are by chance.
+
+        Times are uneven, survival is given more exactly than a patient counts, the first rows are whole patients'
+        deaths, and none falls by less than one.
+        """
+        dying = np.append(levels[:-1] < before[:-1], True) if levels.size else np.zeros(0, dtype=bool)
+        if levels.size < FEWEST_ROWS or not dying.all() or np.ptp(np.diff(times)) < 0.1 * np.diff(times).max():
+            return False
+        deaths, unit = self.patients * (1 - levels[:2]), LEVEL * self.patients / 2
+        falls = (before - levels)[levels < before]
+        one = before[levels < before] / self.patients
+        whole = np.abs(deaths - np.maximum(np.round(deaths), 1)) < 0.02 + unit
+        return bool(unit < MOST_UNIT and whole.all() and (falls > one - LEVEL).all() and self._is_fine(levels))
+
+    @staticmethod
+    def _is_fine(levels: Array) -> bool:
+        """Return whether survival is given to more than two decimals."""
+        return not np.allclose(levels, levels.round(2), rtol=0, atol=1e-9)
 
     def nearest(self, time: Array, died: NDArray[np.bool_], reach: float) -> Array:
         """Return the values nearest to those read off that a curve of patients, with its steps, takes at their times.
@@ -267,6 +316,23 @@ def first_path(known: ArmCurve) -> Path:
     total = np.bincount(path.interval, deaths, known.room.size)
     within = deaths * np.minimum(1.0, known.room / np.maximum(total, 1e-12))[path.interval]
     return Path(known, bounds, within, Tail(0.0))
+
+
+def step_values(known: ArmCurve, bounds: Array) -> Array:
+    """Return an exact curve at some bounds, shape ``(G + 1,)``: before a step there, but after one at the end.
+
+    Parameters
+    ----------
+    known
+        What is known of the arm, with `ArmCurve.steps`.
+    bounds
+        Bounds of the cells.
+    """
+    assert known.steps is not None
+    times, levels = known.steps
+    places = np.searchsorted(times, bounds - 1e-9 * max(known.end, 1.0))
+    places[-1] = times.size
+    return np.append(1.0, levels)[places]
 
 
 def with_curve(path: Path, survival: Array) -> Path:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from .chain import Chain
-from .path import ArmCurve, Array, Counts, Path, Tail, first_path, with_curve
+from .chain import LEAST_SIGMA, Chain
+from .path import ArmCurve, Array, Counts, Path, Tail, first_path, step_values, with_curve
 from .small_arms import SMALL, SmallArm
+from .steps import Steps
 
 FIRST_SIGMA = 0.006
 ROUNDS = 6
@@ -76,14 +77,24 @@ class ArmFit:
     @cached_property
     def likeliest(self) -> tuple[Array, NDArray[np.bool_]]:
         """The most probable patients, typical ones of a small arm: times, and whether they are deaths."""
+        if exact := self._exact(None):
+            return exact
         chain = self.chains[0]
-        deaths = _honoured(chain.deaths, chain.path)
+        deaths = _honoured(chain.path.deaths if self.known.steps else chain.deaths, chain.path)
         reached = np.floor(np.append(0.0, np.cumsum(deaths)) + 0.5 + 1e-9).astype(np.int64)
         patients = _patients(chain.path, reached, None)
         return SmallArm(chain).typical(patients) if self._is_small else patients
 
+    def _exact(self, rng: np.random.Generator | None) -> tuple[Array, NDArray[np.bool_]] | None:
+        return Steps(self.known).patients(rng) if self.known.steps else None
+
     def _drawn(self, rng: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
+        if exact := self._exact(rng):
+            return exact
         chain = self.chains[int(rng.choice(len(self.chains), p=self.probabilities))]
+        if self.known.steps:  # nothing is open but when patients were censored
+            reached = np.floor(np.append(0.0, np.cumsum(_honoured(chain.path.deaths, chain.path))) + 0.5 + 1e-9)
+            return _patients(chain.path, reached.astype(np.int64), rng)
         deaths = _honoured(chain.draw(rng).astype(float), chain.path)
         reached = np.floor(np.append(0.0, np.cumsum(deaths)) + rng.uniform()).astype(np.int64)
         patients = _patients(chain.path, reached, rng)
@@ -91,7 +102,7 @@ class ArmFit:
 
     @property
     def _is_small(self) -> bool:
-        return self.known.patients <= SMALL and (self.known.has_table or self.is_open)
+        return self.known.steps is None and self.known.patients <= SMALL and (self.known.has_table or self.is_open)
 
 
 def fit_arm(known: ArmCurve) -> ArmFit:
@@ -170,6 +181,10 @@ def _of_likely(chains: Sequence[Chain], weights: Array) -> ArmFit:
 def _fitted(first: Path, tail: Tail) -> tuple[Chain, float]:
     """Return the chain of a way of censoring, and its score: the log likelihood of points, deaths and timing."""
     path, known = replace(first, tail=tail), first.known
+    if known.steps is not None:
+        curve = step_values(known, path.bounds)
+        timing = 0.0 if known.events is None else _timing([path], [curve], known.events, last=True)
+        return Chain(_later(path, curve, timing, last=True), LEAST_SIGMA), 0.0
     if known.events is not None and not known.has_table:  # where a curve ends nothing but the deaths holds it
         return _timed(path, FIRST_SIGMA, first.survival, last=True, rounds=ROUNDS)
     chain = _settled(path, FIRST_SIGMA, ROUNDS)
