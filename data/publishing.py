@@ -1,7 +1,7 @@
 """What a paper prints about patients, as the fields of an unchecked record: rounded, and no more than is asked for.
 
 The estimates are the textbook ones: Kaplan-Meier with Greenwood's variance and log-log intervals, Cox with a Wald
-interval (Breslow's ties), quantiles of follow-up.
+interval (Efron's ties), quantiles of follow-up.
 """
 
 from __future__ import annotations
@@ -129,22 +129,41 @@ def published(patients: Patients, contents: Contents) -> dict[str, Any]:
     }
 
 
-def cox_fit(time: Array, event: Mask, group: Mask) -> tuple[float, float]:
-    """Return the Cox log hazard ratio of one binary covariate and its standard error (Breslow's ties).
+def cox_fit(time: Array, event: Mask, group: Mask, entry: Array | None = None) -> tuple[float, float]:
+    """Return the Cox log hazard ratio of one binary covariate and its standard error (Efron's ties).
 
     Parameters
     ----------
     time, event, group
         One entry per patient.
+    entry
+        When each came under observation; all at time zero without.
+
+    Returns
+    -------
+    tuple of float
+        Infinite, with an infinite standard error, where events of one group alone can be compared.
     """
-    died = time[event]
-    at_risk = [one.size - np.searchsorted(np.sort(one), died) for one in (time[group], time[~group])]
+    died, of_group = time[event], group[event]
+    times, place, ties = np.unique(died, return_inverse=True, return_counts=True)
+    tied = ties[place]
+    rank = np.empty(died.size)
+    rank[np.argsort(place, kind="stable")] = np.arange(died.size) - np.repeat(np.cumsum(ties) - ties, ties)
+    at_risk = []
+    for mask, dead in ((group, of_group), (~group, ~of_group)):
+        number = mask.sum() - np.searchsorted(np.sort(time[mask]), times)
+        late = 0 if entry is None else mask.sum() - np.searchsorted(np.sort(entry[mask]), times)
+        at_risk.append((number - late)[place] - rank / tied * np.bincount(place, dead, times.size)[place])
+    compared = np.minimum(*at_risk) > 0
+    events = float(of_group[compared].sum())
+    if not 0 < events < compared.sum():
+        return math.copysign(math.inf, events - 0.5), math.inf
     log_ratio = 0.0
-    for _ in range(25):
-        odds = at_risk[0] * math.exp(log_ratio)
-        share = odds / (odds + at_risk[1])
+    for _ in range(50):
+        odds = at_risk[0][compared] * math.exp(log_ratio)
+        share = odds / (odds + at_risk[1][compared])
         information = float((share * (1 - share)).sum())
-        step = (group[event].sum() - share.sum()) / information
+        step = (events - share.sum()) / information
         log_ratio += float(np.clip(step, -1, 1))
         if abs(step) < 1e-10:
             break

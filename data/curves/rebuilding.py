@@ -86,7 +86,11 @@ class ArmFit:
         return SmallArm(chain).typical(patients) if self._is_small else patients
 
     def _exact(self, rng: np.random.Generator | None) -> tuple[Array, NDArray[np.bool_]] | None:
-        return Steps(self.known).patients(rng) if self.known.steps else None
+        return self._steps.patients(rng) if self._steps else None
+
+    @cached_property
+    def _steps(self) -> Steps | None:
+        return Steps(self.known) if self.known.steps else None
 
     def _drawn(self, rng: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
         if exact := self._exact(rng):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from scipy.special import gammaln
 from .path import ArmCurve, Array, Counts
 
 Patients = tuple[Array, NDArray[np.bool_]]
+Forward = tuple[list[Array], Array]
 MOST_WAYS = 4  # numbers of deaths that one number at risk allows
 ROUNDS = 3  # of the rates of censoring
 LEAST_RATE = 0.05  # of an interval's patients: so many may be censored where none are expected
@@ -44,7 +46,7 @@ class Steps:
         rng
             Draws them; without it they are the most probable ones.
         """
-        parts = [self._interval(k, rng) for k in range(self.known.risk_times.size)]
+        parts = [interval.patients(rng) for interval in self.intervals]
         if any(part is None for part in parts):
             return None
         times, died = (np.concatenate(each) for each in zip(*(part for part in parts if part), strict=True))
@@ -58,26 +60,24 @@ class Steps:
         digits = next((n for n in range(2, 9) if np.allclose(levels, levels.round(n), rtol=0, atol=1e-10)), 9)
         return 0.5 * 10.0**-digits + 1e-12
 
-    def _interval(self, k: int, rng: np.random.Generator | None) -> Patients | None:
-        """Return the patients who leave in one interval of the risk table; the last one ends with follow-up."""
+    @cached_property
+    def intervals(self) -> list[_Interval]:
+        """The intervals of the risk table; the last one ends with follow-up."""
         assert self.known.steps is not None
-        times, levels = self.known.steps
-        begin, stop, last = self.known.edges[k], self.known.edges[k + 1], k == self.known.risk_times.size - 1
-        inside = (times >= begin) & ((times < stop) | last)
-        before = np.append(1.0, levels)[:-1][inside]
-        start = int(self.known.at_risk[k])
-        end = None if last else int(self.known.at_risk[k + 1])
-        chain = _Interval(times[inside], before, levels[inside], begin, stop, start, end, self.rounding)
-        found = chain.solve(rng)
-        if found is None:
-            return None
-        deaths, at_risk = found
-        return chain.spread(deaths, at_risk, rng)
+        (times, levels), edges, numbers = self.known.steps, self.known.edges, self.known.at_risk.tolist()
+        found = []
+        for k, (begin, stop) in enumerate(pairwise(edges)):
+            last = k == len(numbers) - 1
+            inside = (times >= begin) & ((times < stop) | last)
+            before = np.append(1.0, levels)[:-1][inside]
+            at_risk = numbers[k], None if last else numbers[k + 1]
+            found.append(_Interval(times[inside], before, levels[inside], begin, stop, *at_risk, self.rounding))
+        return found
 
 
 @dataclass(frozen=True)
 class _Interval:
-    """Steps between two numbers at risk: their times, survival before and after each."""
+    """Steps between two numbers at risk: their times, survival before and after each, shape ``(n,)`` all."""
 
     times: Array
     before: Array
@@ -91,10 +91,10 @@ class _Interval:
     @cached_property
     def _allowed(self) -> list[tuple[Counts, Counts]]:
         """The numbers at risk and deaths that each step allows, shape ``(n,)`` both."""
-        least = self.end or 0
-        at_risk = np.arange(max(least, 1), self.start + 1)
-        found = []
-        for before, after in zip(self.before, self.after, strict=True):
+        least, found = self.end or 0, []
+        for step, (before, after) in enumerate(zip(self.before, self.after, strict=True)):
+            later = self.times.size - step  # at least so many die here and later, and as many steps have died before
+            at_risk = np.arange(least + later, self.start - step + 1)
             low = 1 - (after + self.rounding) / max(before - self.rounding, 1e-12)
             high = 1 - max(after - self.rounding, 0.0) / (before + self.rounding)
             least_deaths = np.maximum(np.ceil(at_risk * low - 1e-9), 1).astype(np.int64)
@@ -108,34 +108,58 @@ class _Interval:
             found.append((numbers, died))
         return found
 
-    def solve(self, rng: np.random.Generator | None) -> tuple[Counts, Counts] | None:
-        """Return deaths and numbers at risk of each step; ``None`` where no whole numbers fit."""
+    def patients(self, rng: np.random.Generator | None) -> Patients | None:
+        """Return the patients who leave in the interval; ``None`` where no whole numbers fit."""
         if not self.times.size:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+            none = np.zeros(0, dtype=np.int64)
+            return self._spread(none, none, rng)
         if any(not numbers.size for numbers, _ in self._allowed):
             return None
-        died = self.start * (1 - self.after[-1] / self.before[0])
-        solution = None
-        for _ in range(ROUNDS):
-            lost = max(self.start - (self.end or 0) - died, LEAST_RATE)
-            solution = self._solved(lost / max(self.stop - self.begin, 1e-12), rng)
-            if solution is None:
-                return None
-            died = float(solution[0].sum())
-        return solution
+        found = self._backwards(*(self._likeliest if rng is None else self._all), rng)
+        return None if found is None else self._spread(*found, rng)
 
-    def _solved(self, rate: float, rng: np.random.Generator | None) -> tuple[Counts, Counts] | None:
-        """Return the most probable solution under a rate of censoring, or a draw."""
+    @cached_property
+    def rate(self) -> float:
+        """Rate of censoring: of those whom the deaths leave, over the interval's length."""
+        passed = (self.times - self.begin) / max(self.stop - self.begin, 1e-12)
+        at_risk = self.start * self.before / self.before[0] * (1 - passed) + (self.end or 0) * passed
+        died = float(at_risk @ (1 - self.after / self.before))
+        for _ in range(ROUNDS):
+            rate = max(self.start - (self.end or 0) - died, LEAST_RATE) / max(self.stop - self.begin, 1e-12)
+            found = self._backwards(*self._forward(rate, np.maximum), None)
+            if found is None:
+                break
+            died = float(found[0].sum())
+        return float(rate)
+
+    @cached_property
+    def _likeliest(self) -> Forward:
+        return self._forward(self.rate, np.maximum)
+
+    @cached_property
+    def _all(self) -> Forward:
+        return self._forward(self.rate, np.logaddexp)
+
+    def _forward(self, rate: float, add: np.ufunc) -> Forward:
+        """Return, under a rate of censoring, scores of each step's numbers by those before, and of the last ones."""
         gaps = np.diff(np.r_[self.begin, self.times, self.stop]) * rate + 1e-3
-        places, left = np.array([self.start]), np.zeros(1)
-        scores = []
+        factorials = gammaln(np.arange(self.start + 1) + 1.0)
+
+        def log_poisson(number: Counts, mean: float) -> Array:
+            known = factorials[np.clip(number, 0, self.start)]
+            return np.where(number >= 0, number * np.log(mean) - mean - known, -np.inf)
+
+        places, left, scores = np.array([self.start]), np.zeros(1), []
         for (at_risk, deaths), gap in zip(self._allowed, gaps, strict=False):
-            values = left[:, None] + _log_poisson(places[:, None] - at_risk, gap)
+            values = left[:, None] + log_poisson(places[:, None] - at_risk, gap)
             scores.append(values)
-            left = np.logaddexp.reduce(values, axis=0) if rng else values.max(axis=0)
-            places = at_risk - deaths
-        if self.end is not None:
-            left = left + _log_poisson(places - self.end, gaps[-1])
+            left, places = add.reduce(values, axis=0), at_risk - deaths
+        return scores, left if self.end is None else left + log_poisson(places - self.end, gaps[-1])
+
+    def _backwards(
+        self, scores: list[Array], left: Array, rng: np.random.Generator | None
+    ) -> tuple[Counts, Counts] | None:
+        """Return deaths and numbers at risk of each step, the most probable ones or a draw."""
         if not np.isfinite(left.max()):
             return None
         chosen = [_pick(left, rng)]
@@ -144,7 +168,7 @@ class _Interval:
         picks = list(zip(self._allowed, chosen[::-1], strict=True))
         return np.array([d[i] for (_, d), i in picks]), np.array([r[i] for (r, _), i in picks])
 
-    def spread(self, deaths: Counts, at_risk: Counts, rng: np.random.Generator | None) -> Patients:
+    def _spread(self, deaths: Counts, at_risk: Counts, rng: np.random.Generator | None) -> Patients:
         """Return times, and whether they are deaths: deaths at their steps, the censored evenly between these."""
         bounds = np.r_[self.begin, self.times, self.stop]
         following = np.r_[at_risk, self.end or 0]
@@ -158,11 +182,6 @@ class _Interval:
         died = np.repeat(self.times, deaths)
         times = np.concatenate([died, *censored])
         return times, np.arange(times.size) < died.size
-
-
-def _log_poisson(number: Counts, mean: float) -> Array:
-    with np.errstate(invalid="ignore"):
-        return np.where(number >= 0, number * np.log(mean) - mean - gammaln(np.maximum(number, 0) + 1), -np.inf)
 
 
 def _pick(scores: Array, rng: np.random.Generator | None) -> int:

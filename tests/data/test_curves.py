@@ -17,7 +17,7 @@ from secondlook.data.curves import rebuild_curves
 from secondlook.data.curves.path import ArmCurve
 from secondlook.data.curves.plausible import check_plausible
 from secondlook.data.curves.rebuilding import fit_arm
-from secondlook.data.publishing import cox_fit, kaplan_meier, km_median
+from secondlook.data.publishing import cox_fit, kaplan_meier, kaplan_meier_curve, km_median
 from secondlook.data.reading import parse_record
 from secondlook.data.rebuilding import rebuild, with_curves
 
@@ -580,3 +580,70 @@ def test_strata_follow_the_curves(published, rebuilt):
     deaths = made.table.deaths.sum(("stratum", "interval")).isel(imputation=0).to_numpy()
     events = rebuilt.patients.groupby("arm")["event"].sum()
     np.testing.assert_allclose(deaths, [events["control"], events["treatment"]], atol=0.2)
+
+
+def software_table(time, event, corners):
+    """A Kaplan-Meier table as software writes it: four decimals, a row for each death's time or both corners."""
+    ordered, survival = kaplan_meier_curve(time, event)
+    times = np.unique(time[event])
+    after = survival[np.searchsorted(ordered, times, side="right") - 1].round(4)
+    if not corners:
+        return np.append(0.0, times), np.append(1.0, after)
+    before = np.append(1.0, after[:-1])
+    ends = [[0.0, 1.0], *np.column_stack([np.repeat(times, 2), np.column_stack([before, after]).ravel()])]
+    return np.array([*ends, [time.max(), after[-1]]][: None if time.max() > times[-1] else -1]).T
+
+
+@pytest.mark.parametrize("corners", [True, False])
+@pytest.mark.parametrize("unit", [1e-3, 0.1, 1.0, 1.84])
+@pytest.mark.parametrize("size", [20, 61, 300])
+def test_tables_of_software_are_rebuilt_with_their_deaths(size, unit, corners):
+    """Whatever the times are multiples of: thousandths, tenths, whole months, or scans every eight weeks."""
+    rng = np.random.default_rng([size, int(unit * 1000)])
+    logs, arms = [], []
+    for hazard in (0.04, 0.03):
+        death, closing = rng.exponential(1 / hazard, size), rng.uniform(12, 48, size)
+        time, event = np.ceil(np.minimum(death, closing) / unit) * unit, death <= closing
+        at = np.arange(0.0, time.max(), 12.0)  # numbers at risk count those who die then
+        numbers = np.array([(time >= one).sum() for one in at])
+        points = software_table(time, event, corners)
+        known = ArmCurve(
+            *points, at[numbers > 0], numbers[numbers > 0], None, max(points[0][-1], at[numbers > 0][-1])
+        )
+        if known.steps is None:  # a table of rows may not tell that it is one
+            assert not corners
+            pytest.skip("rows that may be points")
+        arms.append((time, event))
+        logs.append(fit_arm(known).patients())
+        assert logs[-1][1].sum() == pytest.approx(event.sum(), abs=max(1, 0.02 * event.sum()))
+    ratios = [
+        cox_fit(np.concatenate(times), np.concatenate(events), np.repeat([False, True], size))
+        for times, events in (zip(*arms, strict=True), zip(*logs, strict=True))
+    ]
+    assert ratios[1][0] == pytest.approx(
+        ratios[0][0], abs=max(0.01, 0.35 * ratios[0][1])
+    )  # when they were censored stays open
+
+
+def test_everybody_dies_at_even_times():
+    """The last step is to zero, and every corner lies on the grid."""
+    time, event = np.repeat(np.arange(1, 21) * 0.5, 5), np.ones(100, dtype=bool)
+    points = software_table(time, event, corners=True)
+    at = np.array([0.0, 5.0])
+    times, died = fit_arm(ArmCurve(*points, at, np.array([100, 55]), None, 10.0)).patients()
+    np.testing.assert_array_equal(np.sort(times), time)
+    assert died.all()
+
+
+def test_steps_with_a_longer_risk_table_go_on_flat(located):
+    """Thirty patients: deaths at six times, then nobody for as long again."""
+    times, numbers = [1.3, 2.1, 3.7, 4.2, 5.9, 7.7], range(29, 23, -1)
+    rows = "time,survival\n0,1\n" + "".join(
+        f"{at},{left / 30:.4f}\n" for at, left in zip(times, numbers, strict=True)
+    )
+    arms = {arm: {"label": arm, "patients": 30, "events": 6} for arm in ("control", "treatment")}
+    at_risk = [{"arm": arm, "times": [0, 6, 15], "patients": [30, 25, 20]} for arm in arms]
+    made = rebuild_curves(located(rows, rows, arms=arms, at_risk=at_risk, landmarks=[12]), imputations=1)
+    assert any("it is flat up to there" in note for note in made.notes)
+    assert made.patients.groupby("arm").event.sum().tolist() == [6, 6]
+    assert made.patients.time.max() == 15
