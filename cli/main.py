@@ -87,8 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:  # a closed terminal and a polite kill end like Ctrl-C: nothing is left half written
         for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), signal.default_int_handler)
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # nohup has it ignored
+                signal.signal(number, signal.default_int_handler)
     app = application()
     tokens = list(sys.argv[1:] if arguments is None else arguments)
 

@@ -44,7 +44,7 @@ class Shared:
         Reconstructed data sets to begin with; more are made where they differ much.
     intervals
         Bounds of the model's intervals, from 0, separated by commas. Default: every six months up to the last
-        death.
+        death, or ten with as many deaths each where that is earlier than two years.
     landmarks
         Times to report survival at, separated by commas. Default: the record's.
     benefit_threshold

@@ -34,7 +34,8 @@ class Options:
     imputations
         How many reconstructed tables to begin with; grown until they add little Monte Carlo error.
     intervals
-        Bounds of the model's intervals, from 0, in the trial's unit; six months up to the last death by default.
+        Bounds of the model's intervals, from 0, in the trial's unit; by default six months up to the last death, or
+        ten with as many deaths each where that is earlier than two years.
     landmarks
         Times to report at; the record's by default.
     benefit_threshold, harm_threshold

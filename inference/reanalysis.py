@@ -255,7 +255,7 @@ def evidence(
 
 def _check_one_question(records: Sequence[Record]) -> None:
     """Refuse to pool trials that answer different questions, as far as their records say."""
-    questions = {record.id: record.evidence.question for record in records if record.evidence}
+    questions = {record.id: record.evidence.question if record.evidence else "not named" for record in records}
     endpoints = {record.id: record.endpoint.casefold() for record in records}
     for what, named in (("questions", questions), ("endpoints", endpoints)):
         if len(set(named.values())) > 1:

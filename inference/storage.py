@@ -76,7 +76,7 @@ def replacing(directory: str | Path, *, keep: bool = False) -> Iterator[Path]:
         When the directory holds something else, cannot be written, or another run is writing there. What is there
         stays as it is.
     """
-    target = Path(directory).absolute()
+    target = Path(directory).resolve()
     check_replaceable(Path(directory))
     with _locked(target, str(directory)):
         _tidy(target)
@@ -155,9 +155,14 @@ def _umask() -> int:
 
 def _swap(staged: Path, target: Path) -> None:
     old = staged.with_name(staged.name + OLD)
-    if target.exists():
-        target.rename(old)
-    staged.rename(target)
+    try:
+        if target.exists():
+            target.rename(old)
+        staged.rename(target)
+    except BaseException:  # Ctrl-C between the two
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -37,12 +37,15 @@ PIECEWISE_MODELS = ("piecewise", "nonproportional")
 MODELS = (*PIECEWISE_MODELS, "subgroups", "effects", "binary", "evidence")
 OF_NONPROPORTIONAL = ("omega", "omega_step_sd", "omega_trend")
 INTERVAL_MONTHS = 6.0
+FEWEST_INTERVALS, INTERVALS = 4, 10  # of six months; where the last death is earlier, ten with as many deaths each
 PRIMARY_SHRINKAGE = SHRINKAGES[0]
 OF_STRATA = Settings(tune=200, target_accept=0.9)  # nearly standard normal: see models/geometry.py
 
 
 def model_edges(table: xr.Dataset, options: Options) -> NDArray[np.float64]:
-    """Return the bounds of the model's intervals: six months up to the last death, the last one to the table's end.
+    """Return the bounds of the model's intervals, the last one reaching to the table's end.
+
+    Six months each up to the last death where that is two years or more; else about ten with as many deaths each.
 
     Parameters
     ----------
@@ -56,8 +59,12 @@ def model_edges(table: xr.Dataset, options: Options) -> NDArray[np.float64]:
         return np.array(np.minimum(options.intervals, grid[-1]), dtype=float)
     cumulative = np.cumsum(table.deaths.isel(imputation=0).sum(("stratum", "arm")).to_numpy())
     last_death = grid[1 + int(np.searchsorted(cumulative, cumulative[-1] - 0.5))]
-    bounds = interval_edges(last_death, INTERVAL_MONTHS * MONTHS[table.time_unit])
-    return np.append(bounds[:-1], grid[-1])
+    width = INTERVAL_MONTHS * MONTHS[table.time_unit]
+    if last_death < FEWEST_INTERVALS * width:
+        shares = np.arange(1, INTERVALS) / INTERVALS * cumulative[-1]
+        inner = grid[1 + np.searchsorted(cumulative, shares - 1e-9)]
+        return np.unique([0.0, *inner[inner < last_death], grid[-1]])
+    return np.append(interval_edges(last_death, width)[:-1], grid[-1])
 
 
 def default_landmarks(record: Record, table: xr.Dataset | None) -> tuple[float, ...]:
