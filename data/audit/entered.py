@@ -27,7 +27,6 @@ def entered(record: Record) -> Iterator[Finding]:
 def _placeholders(record: Record) -> Iterator[Finding]:
     template: dict[str, Any] = tomllib.loads((files("secondlook.data") / "template.toml").read_text("utf-8"))
     left = {
-        "id": record.id == template["id"],
         "title": record.title == template["title"],
         **{
             f"arms.{arm}": record.arm(arm).label == template["arms"][arm]["label"]

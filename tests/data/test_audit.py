@@ -547,7 +547,7 @@ def test_times_that_fit_another_unit(unit, time, recruitment, verdict):
 def test_placeholders_of_the_template_are_told(tmp_path):
     write_template(tmp_path / "mine.toml")
     left = {finding.item for finding in audit(load_record(tmp_path / "mine.toml")) if finding.verdict == "note"}
-    assert {"id", "title", "arms.control", "arms.treatment"} <= left
+    assert {"title", "arms.control", "arms.treatment"} <= left
 
 
 def test_findings_carry_the_domain_they_speak_to():

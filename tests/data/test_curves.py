@@ -629,8 +629,9 @@ def test_everybody_dies_at_even_times():
     """The last step is to zero, and every corner lies on the grid."""
     time, event = np.repeat(np.arange(1, 21) * 0.5, 5), np.ones(100, dtype=bool)
     points = software_table(time, event, corners=True)
-    at = np.array([0.0, 5.0])
-    times, died = fit_arm(ArmCurve(*points, at, np.array([100, 55]), None, 10.0)).patients()
+    at = np.arange(0.0, 10.5, 0.5)
+    numbers = np.array([(time >= one).sum() for one in at])
+    times, died = fit_arm(ArmCurve(*points, at, numbers, None, 10.0)).patients()
     np.testing.assert_array_equal(np.sort(times), time)
     assert died.all()
 
