@@ -33,7 +33,8 @@ def checks(result: Reanalysis) -> None:
     counts = sorted({int(by_model.min()), int(by_model.max())})
     heading(f"Predictive checks: {' to '.join(map(str, counts))} trials simulated from each posterior")
     paragraph(_in_tails(rows))
-    for row in rows_of(rows[rows["item"].str.startswith(CHANGE) & rows["partition"].eq("")]):
+    exist = rows["tail_probability"].notna()
+    for row in rows_of(rows[exist & rows["item"].str.startswith(CHANGE) & rows["partition"].eq("")]):
         predicted = with_interval(row["median"], row["lower"], row["upper"])
         times = str(row["item"]).removeprefix(CHANGE)
         tail = f"two-sided probability {row['tail_probability']:.2f}"

@@ -84,7 +84,7 @@ def _accusation(first: Misfit, *limits: Misfit) -> str:
     about = "" if first.target.subgroup.is_overall else f" of {first.target.subgroup}"
     name = first.target.name.removesuffix(about) + interval + about
     where = f" in the {first.partition} partition" if first.partition else ""
-    return f"printed {name} contradicts all other numbers, which imply {first.rebuilt:.3g}{where}: it is not used"
+    return f"printed {name} contradicts all other numbers, which imply {first.rebuilt:.3g}{where}: it hardly counts"
 
 
 def kind_of(target: Target) -> tuple[object, ...]:
