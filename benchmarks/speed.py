@@ -171,12 +171,12 @@ def lines(runs: int, reanalyse_runs: int) -> list[Line]:
         out = str(Path(folder) / "results")
         found = [
             Line("secondlook --help", repeated(["--help"], runs), 0.5),
-            Line("secondlook audit", repeated(["audit"], runs), 2.0),
+            Line("secondlook audit", repeated(["audit", "mf07-01"], runs), 2.0),
         ]
         if reanalyse_runs:
             whole = repeated(["reanalyse", "--out", out, "--quiet"], reanalyse_runs)
             found.append(Line("secondlook reanalyse, warm", whole, 60.0))
-        fit = ["fit", "--out", str(Path(folder) / "fits"), *FEW, "--prior"]
+        fit = ["fit", "mf07-01", "--out", str(Path(folder) / "fits"), *FEW, "--prior"]
         found.append(Line("secondlook fit --prior sceptical, 5 imputations", repeated([*fit, "sceptical"], runs)))
     strata = partition_cost(reanalyse_runs) if reanalyse_runs else []
     return [*found, *prior_cost(runs), *strata, *grid_cost(runs)]

@@ -183,9 +183,6 @@ def printed_times(record: Record) -> list[float]:
     record
         The trial.
     """
-    landmarks = [item.time for item in record.survival if item.use and item.where.is_overall]
-    at_risk = [item.times[-1] for item in record.at_risk if item.use and item.where.is_overall]
-    medians = [item.estimate.value for item in record.median if item.use and item.where.is_overall and item.estimate]
     follow_up = [
         number.value
         for item in record.follow_up
@@ -193,7 +190,7 @@ def printed_times(record: Record) -> list[float]:
         for number in (item.mean, item.median, item.q75, item.survivors_median, *(item.survivors_range or ()))
         if number is not None
     ]
-    return [*landmarks, *at_risk, *medians, *follow_up]
+    return [*_survival_times(record), *follow_up]
 
 
 def last_printed(record: Record) -> float:
@@ -204,10 +201,15 @@ def last_printed(record: Record) -> float:
     record
         The trial.
     """
+    return max(_survival_times(record), default=0.0)
+
+
+def _survival_times(record: Record) -> list[float]:
+    """Return the times of survival, numbers at risk and medians that are printed of whole arms."""
     landmarks = [item.time for item in record.survival if item.use and item.where.is_overall]
     at_risk = [item.times[-1] for item in record.at_risk if item.use and item.where.is_overall]
     medians = [item.estimate.value for item in record.median if item.use and item.where.is_overall and item.estimate]
-    return max((*landmarks, *at_risk, *medians), default=0.0)
+    return [*landmarks, *at_risk, *medians]
 
 
 def follow_up_known(record: Record, arm: ArmId) -> bool:
