@@ -36,6 +36,7 @@ NO_TEXT = {  # by first bytes
     b"\x1f\x8b": "compressed with gzip; decompress it",
 }
 PARQUET, EXCEL = (".parquet", ".pq"), (".xlsx", ".xlsm", ".xls", ".ods")
+Recogniser = Callable[[Sequence[str]], Mapping[str, str]]  # from a file's columns to the names of wanted ones
 IDS = (
     "id",
     "pid",
@@ -119,7 +120,7 @@ def frame_rows(
     wanted: Sequence[str],
     place: str = "patients",
     *,
-    aliases: Mapping[str, str] | None = None,
+    recognise: Recogniser | None = None,
     first: int = 1,
 ) -> PatientRows:
     """Return patients who are in memory.
@@ -132,7 +133,7 @@ def frame_rows(
         Columns that it must have.
     place
         What messages call it.
-    aliases
+    recognise
         See `file_rows`.
     first
         Number of the first row in messages.
@@ -143,7 +144,7 @@ def frame_rows(
         Names the columns that are missing, or says that this is no frame.
     """
     found = [str(name) for name in as_frame(frame, place).columns]
-    called = _called(wanted, found, aliases, place)
+    called = _called(wanted, found, recognise, place)
     chosen = frame.iloc[:, [found.index(name) for name in called.values()]]
     named = chosen.set_axis([*called], axis="columns").reset_index(drop=True)
     return PatientRows(named, place, lambda row: f"row {row + first}", called=called)
@@ -155,7 +156,7 @@ def file_rows(
     wanted: Sequence[str],
     numbers: Sequence[str],
     *,
-    aliases: Mapping[str, str] | None = None,
+    recognise: Recogniser | None = None,
 ) -> PatientRows:
     """Return the patients of a file.
 
@@ -169,9 +170,10 @@ def file_rows(
         Columns to read.
     numbers
         Those of them that hold measurements rather than codes.
-    aliases
-        For files whose columns are known without their names: other names of the wanted columns. Letter case does
-        not matter then, and a CSV file may begin with numbers: its columns are the wanted ones, in order.
+    recognise
+        For files whose columns may be called otherwise: tells what the wanted ones are called, of those it finds. A
+        CSV file may begin with numbers then (its columns are the wanted ones, in order), and what begins with ``#``
+        is always a comment.
 
     Raises
     ------
@@ -182,23 +184,22 @@ def file_rows(
         allowed = "data sets of lifelines are not read any more: save it as CSV (gbsg2 is a built-in trial)"
         raise input_error(name, "", None, allowed)
     if path.suffix.lower() in PARQUET:
-        return frame_rows(_parquet(path, name, wanted, aliases), wanted, name, aliases=aliases)
+        return frame_rows(_parquet(path, name, wanted, recognise), wanted, name, recognise=recognise)
     if path.suffix.lower() in EXCEL:
         sheet = _excel(path, name)
-        rows = frame_rows(sheet, wanted, name, aliases=aliases, first=2)
+        rows = frame_rows(sheet, wanted, name, recognise=recognise, first=2)
         return rows.subset(sheet.notna().any(axis="columns").to_numpy())
-    return _csv_rows(_decoded(path, name), name, wanted, numbers, aliases)
+    return _csv_rows(_decoded(path, name), name, wanted, numbers, recognise)
 
 
-def _called(
-    wanted: Sequence[str], found: Sequence[str], aliases: Mapping[str, str] | None, place: str
-) -> dict[str, str]:
-    """Return the names under which a source has the wanted columns and, without aliases, those of patients' ids."""
-    if aliases is None:
+def _called(wanted: Sequence[str], found: Sequence[str], recognise: Recogniser | None, place: str) -> dict[str, str]:
+    """Return the names under which a source has the wanted columns and, where those are fixed, patients' ids."""
+    if recognise is None:
         called = {one: one for one in wanted}
         ids = {one: one for one in found if _is_id(one) and found.count(one) == 1}
     else:
-        called, ids = {one: _alike(one, found) or _alike(aliases[one], found) or one for one in wanted}, {}
+        named, ids = recognise(found), {}
+        called = {one: named.get(one, one) for one in wanted}
     names = called.values()
     problems = [
         *(Problem(place, f"column {one}", "", _missing(one, found)) for one in names if one not in found),
@@ -207,12 +208,6 @@ def _called(
     if problems:
         raise InputError(problems)
     return called | ids
-
-
-def _alike(name: str, found: Sequence[str]) -> str | None:
-    """Return the only name that differs in letter case at most."""
-    alike = {one for one in found if one.casefold() == name}
-    return name if name in alike else alike.pop() if len(alike) == 1 else None
 
 
 def _is_id(name: str) -> bool:
@@ -224,11 +219,11 @@ def _missing(column: str, found: Sequence[str]) -> str:
     return f"missing; there are {listed(found)}" + (f"; did you mean {shortened(near)}?" if near else "")
 
 
-def _parquet(path: Path, name: str, wanted: Sequence[str], aliases: Mapping[str, str] | None) -> pd.DataFrame:
+def _parquet(path: Path, name: str, wanted: Sequence[str], recognise: Recogniser | None) -> pd.DataFrame:
     from pyarrow import ArrowException, parquet
 
     try:
-        columns = [*_called(wanted, parquet.read_schema(path).names, aliases, name).values()]
+        columns = [*_called(wanted, parquet.read_schema(path).names, recognise, name).values()]
         frame: pd.DataFrame = parquet.read_table(path, columns=columns).to_pandas(ignore_metadata=True)
     except InputError:
         raise
@@ -255,16 +250,16 @@ def _excel(path: Path, name: str) -> pd.DataFrame:
 
 
 def _csv_rows(
-    text: str, place: str, wanted: Sequence[str], numbers: Sequence[str], aliases: Mapping[str, str] | None
+    text: str, place: str, wanted: Sequence[str], numbers: Sequence[str], recognise: Recogniser | None
 ) -> PatientRows:
     """Return the wanted columns of a CSV file as text; blank lines and comments are left out."""
     lines = [*io.StringIO(text)]
     top = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith(COMMENT)), len(lines))
     if top == len(lines):
         raise input_error(place, "", None, "is empty")
-    separator, header, bare = _header(lines[top:], wanted, aliases)
-    called = _called(wanted, header, aliases, place)
-    of_numbers = header[0] in [called[one] for one in numbers]  # then what begins with # is no patient's id
+    separator, header, bare = _header(lines[top:], wanted, recognise)
+    called = _called(wanted, header, recognise, place)
+    of_numbers = recognise is not None or header[0] in [called[one] for one in numbers]  # # is no patient's id then
     columns = [header.index(name) for name in called.values()]
     pick, width = itemgetter(*columns, 0), len(header)  # of tuples, however few the columns are
     starts, rows = [], []
@@ -281,21 +276,20 @@ def _csv_rows(
     return PatientRows(frame, place, lambda row: f"line {starts[row]}", separator != ",", bare, called)
 
 
-def _header(
-    lines: Sequence[str], wanted: Sequence[str], aliases: Mapping[str, str] | None
-) -> tuple[str, list[str], bool]:
+def _header(lines: Sequence[str], wanted: Sequence[str], recognise: Recogniser | None) -> tuple[str, list[str], bool]:
     """Return the separator, the names of the columns, and whether these are not written: the first row is numbers.
 
     It is the separator under which most of the wanted columns are there, then the one that makes most columns.
     """
     first = {one: [name.strip() for name in next(_reader(lines, one))] for one in (*SEPARATORS, " ")}
     likely = [one for one in SEPARATORS if len(first[one]) > 1] or [" "]
-    if aliases is not None:
+    if recognise is not None:
         whole = [one for one in likely if len(first[one]) == len(wanted)]
         if bare := [one for one in whole if all(_is_number(text, one) for text in first[one])]:
             return bare[0], list(wanted), True
-    names = {name.casefold() for name in (*wanted, *(aliases or {}).values())}
-    best = max(likely, key=lambda one: (len({*map(str.casefold, first[one])} & names), len(first[one])))
+    names = {name.casefold() for name in wanted}
+    known = recognise or (lambda found: dict.fromkeys({*map(str.casefold, found)} & names, ""))
+    best = max(likely, key=lambda one: (len(known(first[one])), len(first[one])))
     return best, first[best], False
 
 

@@ -89,7 +89,11 @@ class Patients(Table):
 
 
 class Curve(Table):
-    """A digitised Kaplan-Meier curve of one arm: a file with columns time and survival."""
+    """A digitised Kaplan-Meier curve of one arm: a file with columns time and survival.
+
+    With ``failure`` the curve is the share of patients with the event, which rises from 0: survival is what is left.
+    """
 
     arm: ArmId
     file: FileName
+    failure: bool = Field(False, description="the curve rises from 0: survival is 1 minus it")

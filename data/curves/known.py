@@ -91,7 +91,7 @@ def check_lengths(record: Record, curves: Curves) -> Iterator[str]:
         Names both files and where they end.
     """
     control, treatment = curves
-    if np.array_equal(control.time, treatment.time) and np.array_equal(control.survival, treatment.survival):
+    if control.holds_same(treatment):
         yield f"{control.file} and {treatment.file} hold the same points: check that each is of its own arm"
     shorter, longer = sorted(curves, key=lambda curve: float(curve.time[-1]))
     ends = [float(curve.time[-1]) for curve in (shorter, longer)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,8 +21,14 @@ from ..sources import Curve
 from .path import Array
 
 COLUMNS = ("time", "survival")
-AXES = {"time": "x", "survival": "y"}  # what digitisers call them
-PERCENT = 1.5  # survival that reaches this at several points is in percent
+HEADINGS = {  # what digitisers and programs call them, letter case and units in brackets apart
+    "time": ("time", "x", "tk", "t"),
+    "survival": ("survival", "surv", "survival probability", "y", "sk", "s"),
+}
+FAILURE_HEADINGS = ("failure", "incidence", "cumulative incidence", "events")
+AXES = {"time": "x", "survival": "y"}  # ends of the headings of several curves in one file: NAME x, NAME y
+PERCENT = 1.5  # where most of the higher half of a curve lies above this, it is in percent
+OUTLIERS = 0.02  # of the points: so many may lie outside the range, and are dropped
 NEAR_ZERO = 0.02  # of the longest time: what may lie before 0 by digitising
 OUTSIDE = 0.03  # what may lie outside 0 to 1 by digitising
 STRAY, NEIGHBOURS = 0.1, 5  # off so many points beside it: not on the curve
@@ -53,6 +61,10 @@ class DigitisedCurve:
     file: str
     notes: tuple[str, ...]
 
+    def holds_same(self, other: DigitisedCurve) -> bool:
+        """Whether another arm's curve has the same points."""
+        return np.array_equal(self.time, other.time) and np.array_equal(self.survival, other.survival)
+
 
 Curves = tuple[DigitisedCurve, DigitisedCurve]  # control, treatment
 
@@ -79,7 +91,11 @@ def read_curves(record: Record) -> Curves:
             problems += error.problems
     if problems:
         raise InputError(problems)
-    return curves["control"], curves["treatment"]
+    control, treatment = curves["control"], curves["treatment"]
+    if control.file == treatment.file and control.holds_same(treatment):
+        told = "stands there twice; each arm has a file of its own, or columns NAME x and NAME y of its own"
+        raise input_error(record.place, "curve", control.file, told)
+    return control, treatment
 
 
 def _arms(record: Record) -> Iterator[Problem]:
@@ -88,49 +104,119 @@ def _arms(record: Record) -> Iterator[Problem]:
         if number != 1:
             given = f"{number} of {arm}"
             yield Problem(record.place, "curve", given, "give one [[curve]] for each arm")
-    files = {curve.arm: curve.file for curve in record.curve}
-    if len(files) == len(ARMS) and len({*files.values()}) == 1:
-        yield Problem(record.place, "curve", files["control"], "stands there twice; each arm has a file of its own")
 
 
 def _read(record: Record, curve: Curve) -> DigitisedCurve:
-    rows = file_rows(record.beside(curve.file), curve.file, COLUMNS, COLUMNS, aliases=AXES)
-    time, survival = (_numbers(rows, column) for column in COLUMNS)
-    percent = bool((survival > PERCENT).sum() >= FEWEST_POINTS)  # a stray point is none
+    recognise = partial(_recognised, curve=curve, label=record.arm(curve.arm).label)
+    rows = _filled(file_rows(record.beside(curve.file), curve.file, COLUMNS, COLUMNS, recognise=recognise))
+    time, share = (_numbers(rows, column) for column in COLUMNS)
+    percent = _in_percent(rows, time, share, curve.failure)
     unit = 100.0 if percent else 1.0
     end = float(np.nanmax(time, initial=0.0))
     longest = LONGEST * MONTHS[record.time_unit]
-    too_long = np.isfinite(time) & (time > longest)
-    allowed = f"must lie between 0 and {unit:g}"
+    outside = (share < -OUTSIDE * unit) | (share > (1 + OUTSIDE) * unit)
+    early = time < -NEAR_ZERO * end
+    notes = [*_taken(rows)]
+    if percent:
+        notes.append(f"{'share of events' if curve.failure else 'survival'} is in percent: divided by 100")
+    dropped = outside | early
+    if dropped.any() and dropped.sum() <= OUTLIERS * dropped.size:
+        notes.append(_told_dropped(rows, dropped, unit))
+        rows, time, share = rows.subset(~dropped), time[~dropped], share[~dropped]
+        outside, early = outside[~dropped], early[~dropped]
     problems = [
         *_refused(rows, "time", ~np.isfinite(time), f"must be a number of {record.time_unit}"),
-        *_refused(rows, "survival", ~np.isfinite(survival), "must be a number"),
-        *_refused(rows, "time", time < -NEAR_ZERO * end, "must not be negative"),
-        *_refused(rows, "time", too_long, f"must be at most {longest:g} {record.time_unit}, a century"),
-        *_refused(rows, "survival", (survival < -OUTSIDE * unit) | (survival > (1 + OUTSIDE) * unit), allowed),
+        *_refused(rows, "survival", ~np.isfinite(share), "must be a number"),
+        *_refused(rows, "time", early, "must not be negative"),
+        *_refused(rows, "time", time > longest, f"must be at most {longest:g} {record.time_unit}, a century"),
+        *_refused(rows, "survival", outside, f"must lie between 0 and {unit:g}"),
     ]
     if not problems and len(np.unique(time)) < FEWEST_POINTS:
-        problems = [
-            Problem(
-                curve.file,
-                "",
-                number_of(len(time), "point"),
-                f"must hold at least {FEWEST_POINTS} at different times",
-            )
-        ]
+        points = number_of(len(time), "point")
+        problems = [Problem(curve.file, "", points, f"must hold at least {FEWEST_POINTS} at different times")]
     if problems:
         raise InputError(problems)
-    name = f"curve of {curve.arm} ({curve.file})"
-    found = _in_order(time, survival / unit)
-    few = max(found[1].size // FEWEST_POINTS, 1)
-    first, last = np.median(found[1][:few]), np.median(found[1][-few:])
-    if last > first + OUTSIDE:
-        told = f"rises from {first:.3g} to {last:.3g}: give survival, not the share of events"
-        raise input_error(curve.file, f"column {rows.name_of('survival')}", None, told)
-    if problems := [*_refused(rows, "survival", _strays(time, survival / unit), ASTRAY)]:
+    survival = 1 - share / unit if curve.failure else share / unit
+    found = _in_order(time, survival)
+    _check_direction(rows, found[1], curve)
+    if problems := [*_refused(rows, "survival", _strays(time, survival), ASTRAY)]:
         raise InputError(problems)
-    notes = [*_taken(rows)] + (["survival is in percent: divided by 100"] if percent else []) + found[2]
-    return DigitisedCurve(curve.arm, *found[:2], curve.file, tuple(f"{name}: {note}" for note in notes))
+    name = f"curve of {curve.arm} ({curve.file})"
+    return DigitisedCurve(curve.arm, *found[:2], curve.file, tuple(f"{name}: {note}" for note in notes + found[2]))
+
+
+def _recognised(found: Sequence[str], curve: Curve, label: str) -> Mapping[str, str]:
+    """Return what a file calls time and survival: known headings, else the curve's own pair ``NAME x, NAME y``."""
+    headings = HEADINGS | {"survival": (*HEADINGS["survival"], *FAILURE_HEADINGS * curve.failure)}
+    named = {wanted: _alike(names, found) for wanted, names in headings.items()}
+    pairs = _pairs(found)
+    if not all(named.values()) and pairs:
+        own = [pair for name, pair in pairs.items() if name in (curve.arm, label.casefold())]
+        if len(pairs) == 1 or len(own) == 1:
+            return (own or [*pairs.values()])[0]
+    return {wanted: name for wanted, name in named.items() if name}
+
+
+def _alike(names: Sequence[str], found: Sequence[str]) -> str | None:
+    """Return the heading that is the first of some names, in any letter case if it is the only one."""
+    for name in names:
+        alike = {one for one in found if re.sub(r"[\s_.]+", " ", _without_unit(one)) == name}
+        if alike:
+            return name if name in alike else alike.pop() if len(alike) == 1 else None
+    return None
+
+
+def _without_unit(heading: str) -> str:
+    return re.sub(r"\s*(\(.*\)|\[.*\]|%)\s*$", "", heading.casefold()).strip()
+
+
+def _pairs(found: Sequence[str]) -> dict[str, Mapping[str, str]]:
+    """Return the columns ``NAME x`` and ``NAME y`` by their names, in lower case."""
+    ends = {axis: wanted for wanted, axis in AXES.items()}
+    pairs: dict[str, dict[str, str]] = {}
+    for heading in found:
+        if match := re.fullmatch(r"(.*[^\s_.-])[\s_.-]+([xy])", heading.casefold()):
+            pairs.setdefault(match[1], {})[ends[match[2]]] = heading
+    return {name: pair for name, pair in pairs.items() if len(pair) == len(ends)}
+
+
+def _filled(rows: PatientRows) -> PatientRows:
+    """Return the rows that hold a point: curves side by side in a file are of different length."""
+    blank = [rows.frame[column].isna() | rows.frame[column].astype(str).str.strip().eq("") for column in COLUMNS]
+    return rows.subset(~(blank[0] & blank[1]).to_numpy(dtype=bool))
+
+
+def _in_percent(rows: PatientRows, time: Array, share: Array, failure: bool) -> bool:
+    """Whether most points, or most of the higher half of a curve (the later one if it rises), or signs say so."""
+    order, half = np.argsort(time), (time.size + 1) // 2
+    higher = share[order][-half:] if failure else share[order][:half]
+    if any((points > PERCENT).sum() > points.size / 2 for points in (share, higher)):
+        return True
+    signs = rows.frame["survival"].astype(str).str.contains("%", regex=False).sum() > time.size / 2
+    return bool((signs or "%" in rows.name_of("survival")) and (failure or (higher > PERCENT).any()))
+
+
+def _told_dropped(rows: PatientRows, dropped: NDArray[np.bool_], unit: float) -> str:
+    shown = ", ".join(
+        f"{rows.row_name(row)} ({rows.frame['time'].iloc[row]}, {rows.frame['survival'].iloc[row]})"
+        for row in np.flatnonzero(dropped)[:SHOWN].tolist()
+    )
+    more = " and others" if dropped.sum() > SHOWN else ""
+    return f"{_points(dropped)} before time 0 or outside 0 to {unit:g} dropped: {shown}{more}"
+
+
+def _check_direction(rows: PatientRows, survival: Array, curve: Curve) -> None:
+    """Refuse a curve that rises as a whole, or falls where it is said to rise."""
+    few = max(survival.size // FEWEST_POINTS, 1)
+    first, last = np.median(survival[:few]), np.median(survival[-few:])
+    if last <= first + OUTSIDE:
+        return
+    told = f"rises from {first:.3g} to {last:.3g}: give survival, or failure = true where it is the share of events"
+    if curve.failure:
+        told = (
+            f"falls from {1 - first:.3g} to {1 - last:.3g}, but failure = true is for a share of events, which rises"
+        )
+    raise input_error(curve.file, f"column {rows.name_of('survival')}", None, told)
 
 
 def _taken(rows: PatientRows) -> Iterator[str]:

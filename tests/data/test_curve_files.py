@@ -46,6 +46,11 @@ def test_columns_may_have_no_names(located, text):
         ("x,y", ("x, y",)),
         ("X, Y", ("X, Y",)),
         ("Time;Y", ("Time, Y",)),
+        ("Time (months),Survival (%)", ("Time (months), Survival (%)",)),
+        ("Control x,Control y", ("Control x, Control y",)),
+        ("arm_1_X;arm_1_Y", ("arm_1_X, arm_1_Y",)),
+        ("ID,Time,Surv", ("Time, Surv",)),
+        ("k,TK,SK", ("TK, SK",)),
         ("x,time,survival", ()),
     ],
 )
@@ -119,7 +124,7 @@ def test_a_point_that_is_not_on_the_curve_is_named(located, line, stray):
         ("time,survival\n0,100\n5,120\n6,80\n", "line 3, column survival: 120: must lie between 0 and 100"),
         (
             "x,y\n0,0\n5,0.2\n6,0.4\n",
-            "control.csv: column y: rises from 0 to 0.4: give survival, not the share of events",
+            "control.csv: column y: rises from 0 to 0.4: give survival, or failure = true where it is the share of",
         ),
         ("time,survival\n", "control.csv: 0 points: must hold at least 3 at different times"),
         ("0,1\n", "control.csv: 1 point: must hold at least 3 at different times"),
@@ -152,3 +157,98 @@ def test_a_fit_tells_every_fault_of_the_files(located):
     with pytest.raises(InputError) as caught:
         inference.fit(located(wrong))
     assert [problem.field for problem in caught.value.problems] == ["line 3, column survival", "line 4, column time"]
+
+
+def test_curves_side_by_side_in_one_file_are_told_apart_by_the_arms_names(located, tmp_path):
+    both = "T x,T y,C x,C y\n0,1,0,1\n6,0.95,5,0.8\n12,0.9,10,0.7\n18,0.8,,\n"
+    (tmp_path / "both.csv").write_text(both)
+    curves = [{"arm": arm, "file": "both.csv"} for arm in ("control", "treatment")]
+    control, treatment = read_curves(located(curve=curves))
+    np.testing.assert_allclose(control.time, [0, 5, 10])
+    np.testing.assert_allclose(control.survival, [1, 0.8, 0.7])
+    np.testing.assert_allclose(treatment.survival, [1, 0.95, 0.9, 0.8])
+    assert control.notes == ("curve of control (both.csv): columns C x, C y taken as time and survival",)
+    (tmp_path / "both.csv").write_text(both.replace("T ", "A ").replace("C ", "B "))
+    with pytest.raises(InputError, match=r"column time: missing; there are A x, A y, B x, B y"):
+        read_curves(located(curve=curves))
+
+
+def test_comments_and_further_columns_are_no_points(located):
+    text = "# WebPlotDigitizer\nID,Time,Surv\n1,0,1\n# a, b, c\n2,6,0.9\n3,12,0.8\n"
+    np.testing.assert_allclose(read_curves(located(text))[0].survival, [1, 0.9, 0.8])
+
+
+def test_points_of_a_workbook_are_read(located, monkeypatch):
+    sheet = pd.DataFrame({"Control x": [0, 6, None, 12], "Control y": [100, 90, None, 80.5]}, dtype=object)
+    monkeypatch.setattr(pd, "read_excel", lambda *_, **__: sheet)
+    curves = [{"arm": "control", "file": "control.xlsx"}, {"arm": "treatment", "file": "treatment.csv"}]
+    control, _ = read_curves(located(curve=curves))
+    np.testing.assert_allclose(control.survival, [1, 0.9, 0.805])
+    assert len(control.notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("time,survival\n0,0\n5,0.2\n6,0.4\n", 0),
+        ("time,Cumulative incidence\n0,0\n5,0.2\n6,0.4\n", 1),
+        ("time,survival\n0,0\n5,20\n6,40\n", 1),
+        ("time,survival\n0,0%\n5,20%\n6,40%\n", 1),
+    ],
+)
+def test_a_rising_curve_may_be_the_share_of_events(located, text, told):
+    curves = [
+        {"arm": "control", "file": "control.csv", "failure": True},
+        {"arm": "treatment", "file": "treatment.csv"},
+    ]
+    control, _ = read_curves(located(text, curve=curves))
+    np.testing.assert_allclose(control.survival, [1, 0.8, 0.6])
+    assert len(control.notes) == told
+    with pytest.raises(
+        InputError, match=r"treatment.csv: column survival: rises from 0 to 0.4: give .* failure = true"
+    ):
+        read_curves(located(text, "time,survival\n0,0\n5,20\n6,40\n", curve=curves))
+    falls = (
+        r"control.csv: column survival: falls from 1 to 0.5, but failure = true is for a share of events, which rises"
+    )
+    with pytest.raises(InputError, match=falls):
+        read_curves(located(curve=curves))
+
+
+def test_a_small_share_of_events_in_percent_is_told_by_its_sign(located):
+    curves = [
+        {"arm": "control", "file": "control.csv", "failure": True},
+        {"arm": "treatment", "file": "treatment.csv"},
+    ]
+    text = "time,Cumulative incidence (%)\n0,0\n5,0.5\n6,0.9\n"
+    np.testing.assert_allclose(read_curves(located(text, curve=curves))[0].survival, [1, 0.995, 0.991])
+
+
+@pytest.mark.parametrize(
+    ("unit", "line", "stray"),
+    [
+        (1, 20, "36,1.05"),
+        (1, 20, "36,1.6"),
+        (1, 20, "36,95"),
+        (100, 20, "36,105"),
+        (100, 30, "56,-7"),
+        (1, 9, "-9,0.5"),
+    ],
+)
+def test_a_few_points_outside_the_range_are_dropped_and_told(located, unit, line, stray):
+    rows = ["time,survival", *(f"{at},{unit * 0.97**at:.4f}" for at in range(0, 100, 2))]
+    clean, _ = read_curves(located("\n".join(rows)))
+    assert len(clean.time) == 50
+    control, _ = read_curves(located("\n".join([*rows[:line], stray, *rows[line:]])))
+    np.testing.assert_allclose(control.survival, clean.survival)
+    (note,) = set(control.notes) - set(clean.notes)
+    shown = stray.replace(",", ", ")
+    assert f"1 point before time 0 or outside 0 to {unit} dropped: line {line + 1} ({shown})" in note
+    with pytest.raises(InputError, match=f"line {line + 1}, column "):
+        read_curves(located("\n".join([*rows[:line], stray, stray, *rows[line:]])))
+
+
+def test_a_curve_in_percent_may_end_long_near_nobody(located):
+    shares = [100, 60, 30, 10, 3, 1, 0.5, 0.4, 0.2, 0.1]
+    text = "\n".join(["time,survival", *(f"{at},{share}" for at, share in enumerate(shares))])
+    np.testing.assert_allclose(read_curves(located(text))[0].survival, np.array(shares) / 100)
