@@ -97,7 +97,7 @@ class Estimate(Item):
     @field_validator("ci")
     @classmethod
     def _limits_in_order(cls, ci: tuple[Printed, Printed] | None) -> tuple[Printed, Printed] | None:
-        if ci is not None and ci[0].value > ci[1].value:
+        if ci is not None and isinstance(ci[0], Printed) and ci[0].value > ci[1].value:
             raise ValueError(f"the lower limit {ci[0]} is above the upper limit {ci[1]}")
         return ci
 

@@ -15,7 +15,7 @@ from scipy.special import ndtri
 
 from .fields import ArmId, Estimate, Item, Number, Size, Table, Text, Time, Where, given, not_a_share, not_more
 from .labels import number_of
-from .printed import AnyNumber, NonNegative, Percent, Positive, Printed, Probability, PValue
+from .printed import AnyNumber, Percent, Positive, Printed, Probability, PValue, Quantile, QuantileLimit
 from .references import references
 from .subgroup import OVERALL
 
@@ -32,14 +32,22 @@ class Survival(Estimate):
 
 
 class Median(Estimate):
-    """Median survival of an arm, or the difference between the arms (treatment minus control)."""
+    """Median survival of an arm, or the difference between the arms (treatment minus control).
+
+    Where it is printed as not reached, so it is kept; `reached` is the median that analyses use.
+    """
 
     arm: ArmId | None = None
     where: Where = OVERALL
-    estimate: Positive | None = None
-    ci: tuple[NonNegative, NonNegative] | None = None
+    estimate: Quantile | None = None
+    ci: tuple[QuantileLimit, QuantileLimit] | None = None
     difference: AnyNumber | None = None
     p: PValue | None = None
+
+    @property
+    def reached(self) -> Printed | None:
+        """The median, where it is known."""
+        return self.estimate if isinstance(self.estimate, Printed) else None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:

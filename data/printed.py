@@ -10,11 +10,12 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 _NUMBER = re.compile(r"<?\s*(?P<number>[-+]?[0-9]+(?:\.[0-9]+)?)")
+_NOT_REACHED = r"[Nn]\.?[AaCcEeRr]\.?|[Nn]ot (yet )?(reached|attained|estimable|evaluable|calculable|available)"
 _AS_PRINTED = str.maketrans({"\N{MIDDLE DOT}": ".", "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-"})  # 0\N{MIDDLE DOT}66
 
 
@@ -101,6 +102,25 @@ class Printed:
         return self.text
 
 
+@dataclass(frozen=True)
+class NotReached:
+    """What is printed for a time that nobody knows yet: ``NR``, ``NE``, ``not reached``. It is later than any other.
+
+    Parameters
+    ----------
+    text
+        As printed.
+    """
+
+    text: str
+    value: ClassVar[float] = math.inf
+    low: ClassVar[float] = -math.inf
+    high: ClassVar[float] = math.inf
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def _without_percent(text: str, divisor: int) -> str:
     """Return the number before a percent sign, its decimal point moved where a share is meant."""
     if not divisor or not text.endswith("%"):
@@ -108,13 +128,20 @@ def _without_percent(text: str, divisor: int) -> str:
     return format(Printed(text.removesuffix("%").strip())._digits.scaleb(-len(str(divisor)) + 1), "f")
 
 
-def _printed(low: float, high: float, allowed: str, *, bound: bool = False, percent: int = 0) -> Any:
-    """Return the pydantic type of a printed number within ``[low, high]``; ``percent``: what a ``%`` divides by."""
+def _printed(
+    low: float, high: float, allowed: str, *, bound: bool = False, percent: int = 0, is_open: bool = False
+) -> Any:
+    """Return the pydantic type of a printed number within ``[low, high]``; ``percent``: what a ``%`` divides by.
+
+    It may be `NotReached` where it ``is_open``.
+    """
     example = '"<0.001"' if bound else '"0.60"'
 
-    def parse(value: object) -> Printed:
-        if isinstance(value, Printed):
+    def parse(value: object) -> Printed | NotReached:
+        if isinstance(value, Printed | NotReached):
             value = value.text
+        if is_open and isinstance(value, str) and re.fullmatch(_NOT_REACHED, value.strip()):
+            return NotReached(value.strip())
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise ValueError(f"{allowed}, quoted as printed, such as {example}")
         try:
@@ -128,13 +155,21 @@ def _printed(low: float, high: float, allowed: str, *, bound: bool = False, perc
         return number
 
     pattern = r"^([Pp]\s*=?\s*)?<?\s*\d+([.\u00b7]\d+)?$" if bound else r"^[-+\u2212\u2013]?\d+([.\u00b7]\d+)?%?$"
+    pattern += f"|^({_NOT_REACHED})$" * is_open
     schema = {"type": ["string", "integer"], "pattern": pattern, "description": allowed}
-    return Annotated[Printed, PlainValidator(parse), PlainSerializer(str, return_type=str), WithJsonSchema(schema)]
+    return Annotated[
+        Printed | NotReached if is_open else Printed,
+        PlainValidator(parse),
+        PlainSerializer(str, return_type=str),
+        WithJsonSchema(schema),
+    ]
 
 
 AnyNumber = _printed(-math.inf, math.inf, "must be a number")
 NonNegative = _printed(0.0, math.inf, "must be a number that is not negative")
 Positive = _printed(1e-12, math.inf, "must be a number above 0")
+Quantile = _printed(1e-12, math.inf, "must be a number above 0, or NR (not reached)", is_open=True)
+QuantileLimit = _printed(0.0, math.inf, "must be a number that is not negative, or NR (not reached)", is_open=True)
 Probability = _printed(0.0, 1.0, "must be a probability between 0 and 1 (60% is written 0.60)", percent=100)
 ErrorRate = _printed(1e-9, 1 - 1e-9, "must be above 0 and below 1", percent=100)
 Loss = _printed(0.0, 1 - 1e-9, "must be at least 0 and below 1", percent=100)

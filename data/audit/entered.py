@@ -41,7 +41,7 @@ def _placeholders(record: Record) -> Iterator[Finding]:
 
 def _times(record: Record) -> Iterator[float]:
     yield from (item.time for item in record.survival)
-    yield from (item.estimate.value for item in record.median if item.estimate)
+    yield from (item.reached.value for item in record.median if item.reached)
     for item in record.follow_up:
         numbers = (item.mean, item.median, item.q75, item.survivors_median, *(item.survivors_range or ()))
         yield from (number.value for number in numbers if number)

@@ -84,7 +84,7 @@ def _direction(row: HazardRatio, evidence: str, implied: float, room: float) -> 
 
 def _medians(record: Record, where: Subgroup) -> tuple[float, float] | None:
     found = {
-        item.arm: item.estimate.value for item in record.median if item.where == where and item.arm and item.estimate
+        item.arm: item.reached.value for item in record.median if item.where == where and item.arm and item.reached
     }
     return (found["control"], found["treatment"]) if len(found) == 2 else None
 

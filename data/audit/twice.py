@@ -85,7 +85,7 @@ def _quantities(record: Record) -> Iterator[tuple[Hashable, str, Numbers, str]]:
         key = ("survival", landmark.arm, landmark.time, landmark.where)
         yield key, f"survival {landmark.arm} at {landmark.time:g}", numbers, landmark.source
     for median in record.median:
-        numbers = _numbers(estimate=median.estimate, difference=median.difference, ci=median.ci)
+        numbers = _numbers(estimate=median.reached, difference=median.difference, ci=median.ci)
         kind = "median difference" if median.difference else f"median {median.arm or ''}"
         yield ("median", kind, median.arm, median.where), f"{kind} {median.where.key}", numbers, median.source
     for baseline in record.baseline:
@@ -107,4 +107,4 @@ def _boxes(record: Record) -> Iterator[tuple[Hashable, str, Numbers, str]]:
 
 def _numbers(ci: tuple[Printed, Printed] | None = None, **others: Printed | None) -> Numbers:
     limits = {"lower": ci[0], "upper": ci[1]} if ci else {}
-    return {name: number for name, number in others.items() if number is not None} | limits
+    return {name: number for name, number in (others | limits).items() if isinstance(number, Printed)}

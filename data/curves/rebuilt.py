@@ -211,18 +211,11 @@ class RebuiltCurves:
         for median in self.record.median:
             if median.use and median.where.is_overall and median.arm and median.estimate:
                 time, event = self.of_arm(median.arm)
-                made, number = km_median(time, event == 1) or np.nan, median.estimate
-                yield _row(
-                    "median",
-                    median.arm,
-                    None,
-                    number.text,
-                    number.value,
-                    made,
-                    number.half_width,
-                    median.source,
-                    used=False,
-                )
+                number = median.estimate
+                made = km_median(time, event == 1) or (np.nan if median.reached else np.inf)
+                half = median.reached.half_width if median.reached else np.nan
+                value = median.reached.value if median.reached else np.nan
+                yield _row("median", median.arm, None, number.text, value, made, half, median.source, used=False)
         yield from self._effect()
 
     def _effect(self) -> Iterator[dict[str, object]]:

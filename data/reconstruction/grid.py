@@ -105,7 +105,7 @@ def horizon_of(record: Record, start: float = 0.0) -> float:
 
 
 def _ends(record: Record) -> Iterator[float]:
-    medians = [item.estimate.value for item in record.median if item.use and item.estimate]
+    medians = [item.reached.value for item in record.median if item.use and item.reached]
     yield from (BEYOND_LATEST * time for time in (*printed_times(record), *medians))
     yield from (BEYOND_LATEST * time for time in record.landmark_times())
     yield from _follow_up_ends([item for item in record.follow_up if item.use])
@@ -147,9 +147,9 @@ def hazard_of(record: Record, arm: ArmId) -> float | None:
         if item.use and item.arm == arm and item.where.is_overall and 0 < item.estimate.value < 1
     ]
     medians = [
-        (item.estimate.value, 0.5)
+        (item.reached.value, 0.5)
         for item in record.median
-        if item.use and item.arm == arm and item.where.is_overall and item.estimate and item.estimate.value
+        if item.use and item.arm == arm and item.where.is_overall and item.reached
     ]
     time, share = max(survival or medians, default=(0.0, 1.0))
     return -math.log(share) / time if time else None
@@ -208,7 +208,7 @@ def _survival_times(record: Record) -> list[float]:
     """Return the times of survival, numbers at risk and medians that are printed of whole arms."""
     landmarks = [item.time for item in record.survival if item.use and item.where.is_overall]
     at_risk = [item.times[-1] for item in record.at_risk if item.use and item.where.is_overall]
-    medians = [item.estimate.value for item in record.median if item.use and item.where.is_overall and item.estimate]
+    medians = [item.reached.value for item in record.median if item.use and item.where.is_overall and item.reached]
     return [*landmarks, *at_risk, *medians]
 
 

@@ -167,7 +167,15 @@ class Reconstruction:
             for arm in ARMS
             if (OVERALL.key, arm) not in printed
         }
-        return [_prediction("median", arm, float(np.median(values))) for arm, values in medians.items()]
+        told = {
+            item.arm: {"printed": str(item.estimate), "source": item.source}
+            for item in self.record.median
+            if item.use and item.where.is_overall and item.estimate
+        }
+        return [
+            _prediction("median", arm, float(np.median(values))) | told.get(arm, {})
+            for arm, values in medians.items()
+        ]
 
     def predicted(self, item: str) -> Vector:
         """Return the values of a published number in every imputation, used or not.

@@ -242,9 +242,9 @@ def _medians(record: Record, strata: Strata) -> Iterator[Target]:
     for item in _in_strata(record.median, strata):
         if item.difference is not None and item.arm is None:
             yield _median_difference(item, item.difference, strata)
-        elif item.estimate is not None:
-            step = _half_step(item.estimate.value, strata.patients(item.where, item.arm))
-            number = _number(item.estimate, step)
+        elif item.reached is not None:
+            step = _half_step(item.reached.value, strata.patients(item.where, item.arm))
+            number = _number(item.reached, step)
             quantity = _quantile(_DEAD, measure.median_survival, 0.5, number)
             yield _target("median", item.where, item.arm, None, number, quantity, item.source, strata)
 

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from secondlook.data import Printed
-from secondlook.data.printed import AnyNumber, NonNegative, Percent, Positive, Probability, PValue
+from secondlook.data.printed import (
+    AnyNumber,
+    NonNegative,
+    NotReached,
+    Percent,
+    Positive,
+    Probability,
+    PValue,
+    Quantile,
+    QuantileLimit,
+)
 
 
 @st.composite
@@ -134,8 +144,24 @@ def test_numbers_are_read_as_printed_and_written_as_text(kind: Any, given_value:
         (Percent, "49\N{MIDDLE DOT}4%", "49.4"),
         (PValue, "P < 0.001", "< 0.001"),
         (PValue, "p=0\N{MIDDLE DOT}03", "0.03"),
+        (PValue, "p<0.001", "<0.001"),
+        (Quantile, "41\N{MIDDLE DOT}5", "41.5"),
         (AnyNumber, "\N{MINUS SIGN}1.5", "-1.5"),
     ],
 )
 def test_numbers_as_journals_print_them(kind, printed, text):
     assert str(TypeAdapter(kind).validate_python(printed)) == text
+
+
+@pytest.mark.parametrize("text", ["NR", "NE", "ne", "N.R.", "not reached", "Not yet reached", "not estimable"])
+@pytest.mark.parametrize("kind", [Quantile, QuantileLimit])
+def test_a_median_that_is_not_reached_is_kept_as_printed(kind, text):
+    adapter = TypeAdapter(kind)
+    found = adapter.validate_python(f" {text} ")
+    assert found == NotReached(text) and str(found) == text
+    assert adapter.dump_python(found, mode="json") == text
+    assert adapter.validate_python(found) == found
+    with pytest.raises(ValidationError, match="must be a number above 0; not a number as printed"):
+        TypeAdapter(Positive).validate_python(text)
+    with pytest.raises(ValidationError, match=r"or NR \(not reached\); not a number as printed"):
+        adapter.validate_python("later")

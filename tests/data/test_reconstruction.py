@@ -8,8 +8,10 @@ import pytest
 from lifelines import KaplanMeierFitter
 
 from secondlook.data import InputError, load_record
+from secondlook.data.audit import audit
 from secondlook.data.cohort import Cohort, median_survival, survival
-from secondlook.data.publishing import cox_fit, kaplan_meier
+from secondlook.data.describe import describe_record
+from secondlook.data.publishing import cox_fit, kaplan_meier, km_median
 from secondlook.data.reading import parse_record
 from secondlook.data.reconstruction import FIT_SHEET_COLUMNS, reconstruct
 from secondlook.data.reconstruction.solver import Problem, solve
@@ -470,3 +472,31 @@ def test_the_jacobian_is_the_functionals_derivative():
         ).T / 2e-5
         found = problem.jacobian(point, 0)[:, places]
         np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max(), rtol=1e-4)
+
+
+def test_medians_that_are_not_reached_are_predicted():
+    median = f"{km_median(*PATIENTS['control']):.1f}"
+    printed = {"arm": "control", "estimate": median, "ci": ["17.9", "NE"], "source": "Table 2"}
+    medians = [printed, {"arm": "treatment", "estimate": "NR", "ci": ["30.1", "not reached"], "source": "Table 2"}]
+    record = parse_record(raw_record() | {"median": medians})
+    sheet = reconstruct(record, imputations=2).fit_sheet.query("item == 'median'").set_index("arm")
+    assert sheet.printed.to_list() == [median, "NR"] and sheet.used.to_list() == [True, False]
+    assert abs(sheet.half_widths_off["control"]) <= 1 and math.isnan(sheet.half_widths_off["treatment"])
+    assert parse_record(record.model_dump(mode="json", by_alias=True)) == record
+    assert [row[2] for row in {item.title: item for item in describe_record(record)}["Median survival"].rows] == [
+        f"{median} (17.9 to NE)",
+        "NR (30.1 to not reached)",
+    ]
+    audit(record)
+
+
+@pytest.mark.parametrize(
+    ("median", "told"),
+    [
+        ({"estimate": "NR", "ci": ["20", "50"]}, "the estimate NR lies outside its interval 20 to 50"),
+        ({"estimate": "60", "ci": ["NE", "50"]}, "the estimate 60 lies outside its interval NE to 50"),
+    ],
+)
+def test_open_limits_hold_what_they_can(median, told):
+    with pytest.raises(InputError, match=told):
+        parse_record(raw_record() | {"median": [{"arm": "control", **median}]})
