@@ -28,6 +28,20 @@ FIT_SHEET_COLUMNS = (
 )
 
 
+def alone_note(record: Record) -> str:
+    """Return what is told of a record that concerns one arm.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    """
+    (arm,) = record.concerned
+    other = "control" if arm == "treatment" else "treatment"
+    source = "curve is given" if record.curve else "number is printed"
+    return f"no {source} of {other}: {arm} alone is rebuilt"
+
+
 class Imputed(Protocol):
     """A trial rebuilt with the uncertainty that its source leaves."""
 

@@ -60,6 +60,8 @@ def rebuild(
     InputError
         When a file is wrong, or the record does not say enough.
     """
+    if partition:
+        record.check_both_arms("strata")
     if record.source != "curves":
         return reconstruct(record, partition, imputations=imputations, seed=seed, horizon=horizon)
     whole = curves or rebuild_curves(record, imputations=imputations, seed=seed)

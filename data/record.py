@@ -18,7 +18,8 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_
 
 from .characteristics import Baseline, Factor, Partition, PatientsCount
 from .conduct import Arm, Arms, Citation, Design, Evidence, FlowBox, FollowUp, Intercurrent, Recruitment, Totals
-from .fields import TRIAL_ID, ArmId, Identifier, Table, Text, Time, TimeUnit
+from .errors import input_error
+from .fields import ARMS, TRIAL_ID, ArmId, Identifier, Table, Text, Time, TimeUnit
 from .labels import within_text
 from .outcomes import AtRisk, Binary, Deaths, EffectsSet, HazardRatio, Median, Prognostic, Survival
 from .references import references
@@ -155,6 +156,42 @@ class Record(Table):
     def source(self) -> str:
         """What supplies the time structure: ``patients``, then ``curves``, then ``published``."""
         return "patients" if self.patients else "curves" if self.curve else "published"
+
+    @cached_property
+    def concerned(self) -> tuple[ArmId, ...]:
+        """The arms that curves or printed numbers are about: both, or the only one of which anything is known."""
+        if self.source == "patients":
+            return ARMS
+        about = {curve.arm for curve in self.curve} or self._printed_arms
+        return tuple(arm for arm in ARMS if arm in about) or ARMS
+
+    @property
+    def _printed_arms(self) -> set[ArmId | None]:
+        if self.totals or self.overall_hazard_ratio:
+            return {*ARMS}
+        items: tuple[Any, ...] = (*self.survival, *self.median, *self.deaths, *self.follow_up, *self.at_risk)
+        known = [arm for arm in ARMS if self.arm(arm).patients is not None or self.arm(arm).events is not None]
+        return {*known, *(item.arm for item in items if item.arm)}
+
+    def check_both_arms(self, needed_by: str) -> None:
+        """Refuse a record that is about one arm alone.
+
+        Parameters
+        ----------
+        needed_by
+            What needs both arms, in the plural.
+
+        Raises
+        ------
+        InputError
+            Says which arm is missing.
+        """
+        if len(self.concerned) < len(ARMS):
+            (alone,) = self.concerned
+            (other,) = {*ARMS} - {alone}
+            field = "curve" if self.curve else f"arms.{other}"
+            told = f"nothing of {other}: {needed_by} need both arms; reconstruct rebuilds {alone} alone"
+            raise input_error(self.place, field, None, told)
 
     @cached_property
     def all_partitions(self) -> dict[str, Partition]:

@@ -195,7 +195,7 @@ def patient_rows(table: xr.Dataset, imputation: int = 0) -> pd.DataFrame:
     frames = [
         _rows(chosen.sel(stratum=stratum, arm=arm), edges(table)).assign(arm=arm, stratum=stratum)
         for stratum in table.stratum.to_numpy()
-        for arm in ARMS
+        for arm in table.arm.to_numpy()
     ]
     rows = pd.concat(frames, ignore_index=True)
     return rows if table.sizes["stratum"] > 1 else rows.drop(columns="stratum")

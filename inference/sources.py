@@ -68,6 +68,8 @@ def tables_of(record: Record, partitions: Sequence[str], options: Options, notes
     notes
         Where notes go.
     """
+    if partitions:
+        record.check_both_arms("models")
     if record.source == "patients" and partitions:
         patients = read_patients(record, notes.add)
         found = {name: Imputations(patient_table(patients, record, name, notes.add)) for name in partitions}

@@ -18,6 +18,7 @@ from ..record import Record
 from .path import ArmCurve
 from .rebuilding import ArmFit, deaths_alike, deaths_sd, fit_arm
 
+Fits = tuple[ArmFit, ...]  # control, treatment, or one of them alone
 Pair = tuple[ArmFit, ArmFit]  # control, treatment
 BEYOND = 0.1  # of the fewest or most deaths: what digitising may explain
 CENSORED_SD = 0.1  # of the deaths that nobody sees as patients were censored: how unlike the arms may be, as a share

@@ -12,7 +12,7 @@ from ..errors import input_error
 from ..fields import ARMS, ArmId
 from ..publishing import cox_fit, km_median
 from ..record import Record
-from .deaths import Pair, printed_total
+from .deaths import Fits, printed_total
 from .path import Array
 from .rebuilding import ArmFit
 
@@ -23,7 +23,7 @@ CONTRADICTED, OPENLY_CONTRADICTED = 0.5, 1.0  # standard errors off a printed lo
 ASTRAY, SIDEWAYS = 0.03, 3.0  # off a point, beyond deaths' steps and so many digitising errors in time: worth a note
 
 
-def check_plausible(record: Record, fits: Pair) -> Iterator[str]:
+def check_plausible(record: Record, fits: Fits) -> Iterator[str]:
     """Yield what is odd about rebuilt arms; refuse deaths and numbers at risk that no curve like theirs has.
 
     Parameters
@@ -31,23 +31,26 @@ def check_plausible(record: Record, fits: Pair) -> Iterator[str]:
     record
         The trial.
     fits
-        Its arms, control and treatment.
+        The arms that it concerns.
 
     Raises
     ------
     InputError
         Names the deaths or numbers at risk that do not go with a curve.
     """
-    ends = [_followed(record, arm, fit) for arm, fit in zip(ARMS, fits, strict=True)]
-    for arm, fit, end in zip(ARMS, fits, ends, strict=True):
+    arms = record.concerned
+    ends = [_followed(record, arm, fit) for arm, fit in zip(arms, fits, strict=True)]
+    for arm, fit, end in zip(arms, fits, ends, strict=True):
         yield from _check_met(record, arm, fit)
         yield from _deviations(record, arm, fit)
         if fit.is_open and end < EARLY * fit.known.end:
             told = f"half of the patients of {arm} are censored by {end:.3g} of {fit.known.end:.3g}"
             yield f"{told} {record.time_unit}, as {_field(record, arm)[0]} implies: check it"
+    if len(fits) < len(ARMS):
+        return
     implied = all(map(_is_determined, fits)) and any(fit.is_open for fit in fits)
     if implied and printed_total(record) is None and max(ends) > UNLIKE * min(ends) and _differ(fits):
-        when = " but ".join(f"by {end:.3g} {record.time_unit} in {arm}" for arm, end in zip(ARMS, ends, strict=True))
+        when = " but ".join(f"by {end:.3g} {record.time_unit} in {arm}" for arm, end in zip(arms, ends, strict=True))
         yield f"half of the patients are censored {when}, as {record.event}s of the arms imply: check them"
     yield from _contradiction(record, fits)
 
@@ -57,7 +60,7 @@ def _is_determined(fit: ArmFit) -> bool:
     return fit.known.events is not None or fit.known.has_table
 
 
-def _differ(fits: Pair) -> bool:
+def _differ(fits: Fits) -> bool:
     """Return whether patients of the arms are censored at different rates, by more than chance."""
     time, event, treated = _together(fits)
     if event.all():
@@ -66,7 +69,7 @@ def _differ(fits: Pair) -> bool:
     return abs(ratio) > MOST_ERRORS * error
 
 
-def _together(fits: Pair) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
+def _together(fits: Fits) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
     """Return times of both arms, whether they are deaths, and whether of the treatment."""
     arms = [fit.patients() for fit in fits]
     time, event = (np.concatenate(parts) for parts in zip(*arms, strict=True))
@@ -118,7 +121,7 @@ def _deviations(record: Record, arm: ArmId, fit: ArmFit) -> Iterator[str]:
         yield f"{arm} has {own} {record.event}s, but its curve{table} to {told:.0f}"
 
 
-def _contradiction(record: Record, fits: Pair) -> Iterator[str]:
+def _contradiction(record: Record, fits: Fits) -> Iterator[str]:
     """Yield that the paper's own hazard ratio is another than that of its curves."""
     printed = record.overall_hazard_ratio
     if printed is None or not all(map(_is_determined, fits)):

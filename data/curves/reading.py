@@ -66,16 +66,17 @@ class DigitisedCurve:
         return np.array_equal(self.time, other.time) and np.array_equal(self.survival, other.survival)
 
 
-Curves = tuple[DigitisedCurve, DigitisedCurve]  # control, treatment
+Curves = tuple[DigitisedCurve, ...]  # control, treatment, or one of them alone
 
 
 def read_curves(record: Record) -> Curves:
-    """Read the curves that a record names, control and treatment.
+    """Read the curves that a record names: control and treatment, or one arm alone.
 
     Parameters
     ----------
     record
-        With one ``curve`` for each arm; its files lie where the record says, relative to the record's own file.
+        With one ``curve`` for each arm that it concerns; its files lie where the record
+        says, relative to the record's own file.
 
     Raises
     ------
@@ -91,17 +92,17 @@ def read_curves(record: Record) -> Curves:
             problems += error.problems
     if problems:
         raise InputError(problems)
-    control, treatment = curves["control"], curves["treatment"]
-    if control.file == treatment.file and control.holds_same(treatment):
+    first, *others = found = tuple(curves[arm] for arm in record.concerned)
+    if any(first.file == other.file and first.holds_same(other) for other in others):
         told = "stands there twice; each arm has a file of its own, or columns NAME x and NAME y of its own"
-        raise input_error(record.place, "curve", control.file, told)
-    return control, treatment
+        raise input_error(record.place, "curve", first.file, told)
+    return found
 
 
 def _arms(record: Record) -> Iterator[Problem]:
     for arm in ARMS:
         number = sum(curve.arm == arm for curve in record.curve)
-        if number != 1:
+        if number > 1 or not record.curve:
             given = f"{number} of {arm}"
             yield Problem(record.place, "curve", given, "give one [[curve]] for each arm")
 

@@ -14,12 +14,12 @@ import xarray as xr
 from ..cohort import cox_of_counts
 from ..errors import input_error
 from ..fields import ARMS, ArmId
-from ..imputed import FIT_SHEET_COLUMNS, POINT
+from ..imputed import FIT_SHEET_COLUMNS, POINT, alone_note
 from ..patient_table import patient_table
 from ..publishing import QUANTILE, cox_fit, kaplan_meier, km_median
 from ..record import Record
 from ..subgroup import OVERALL
-from .deaths import Pair, printed_total, share_out
+from .deaths import Fits, printed_total, share_out
 from .known import check_lengths, known_of
 from .path import ArmCurve, Array
 from .plausible import check_plausible
@@ -40,7 +40,7 @@ class RebuiltCurves:
     record
         The trial.
     curves
-        The points as read, control and treatment.
+        The points as read: control and treatment, or one arm alone.
     ways
         What they stand for, by arm: equally likely ways, the most probable one first, between which imputations take
         turns. There are several where deaths are known of both arms together only.
@@ -58,7 +58,7 @@ class RebuiltCurves:
 
     record: Record
     curves: Curves
-    ways: tuple[Pair, ...]
+    ways: tuple[Fits, ...]
     imputations: int
     seed: int
     notes: tuple[str, ...]
@@ -76,7 +76,7 @@ class RebuiltCurves:
         return 1.0
 
     @property
-    def fits(self) -> Pair:
+    def fits(self) -> Fits:
         """What the curves most probably stand for, by arm."""
         return self.ways[0]
 
@@ -87,8 +87,8 @@ class RebuiltCurves:
 
     def _together(self, imputation: int | None) -> pd.DataFrame:
         frames, fits = [], self.ways[(imputation or 0) % len(self.ways)]
-        for place, (arm, fit) in enumerate(zip(ARMS, fits, strict=True)):
-            rng = None if imputation is None else np.random.default_rng([self.seed, imputation, place])
+        for arm, fit in zip(self.record.concerned, fits, strict=True):
+            rng = None if imputation is None else np.random.default_rng([self.seed, imputation, ARMS.index(arm)])
             time, event = fit.patients(rng)
             frames.append(pd.DataFrame({"time": time, "event": event.astype(int), "arm": arm}))
         return pd.concat(frames, ignore_index=True)
@@ -120,7 +120,8 @@ class RebuiltCurves:
             ),
             self.record,
         )
-        return _without_the_last(grouped, end).assign_attrs(source="curves")
+        whole = _without_the_last(grouped, end).assign_attrs(source="curves")
+        return whole.sel(arm=list(self.record.concerned))
 
     def with_imputations(self, number: int) -> RebuiltCurves:
         """Return the same with more imputations; those it has are kept.
@@ -145,7 +146,7 @@ class RebuiltCurves:
         KeyError
             For any other item.
         """
-        if item != "hazard_ratio":
+        if item != "hazard_ratio" or len(self.fits) < len(ARMS):
             raise KeyError(item)
         control, treatment = (self.table.isel(stratum=0, arm=arm) for arm in (0, 1))
         cells = (one[name].to_numpy() for one in (control, treatment) for name in ("deaths", "exposure"))
@@ -186,14 +187,18 @@ class RebuiltCurves:
     def _total(self) -> Iterator[dict[str, object]]:
         """Yield the deaths of both arms, where they were shared out."""
         total = printed_total(self.record)
-        if total is not None and all(fit.known.events is not None for fit in self.fits):
+        if (
+            total is not None
+            and len(self.fits) == len(ARMS)
+            and all(fit.known.events is not None for fit in self.fits)
+        ):
             made = float(self.patients["event"].sum())
             yield _row("deaths", "", None, str(total), total, made, COUNT_HALF_WIDTH, "totals")
 
     def _checks(self) -> Iterator[dict[str, object]]:
         """Yield what the rebuilt patients make of printed numbers that were not used."""
         for item in self.record.survival:
-            if item.use and item.where.is_overall:
+            if item.use and item.where.is_overall and item.arm in self.record.concerned:
                 time, event = self.of_arm(item.arm)
                 made = kaplan_meier(time, event == 1, item.time)[0]
                 number = item.estimate
@@ -209,7 +214,7 @@ class RebuiltCurves:
                     used=False,
                 )
         for median in self.record.median:
-            if median.use and median.where.is_overall and median.arm and median.estimate:
+            if median.use and median.where.is_overall and median.arm in self.record.concerned and median.estimate:
                 time, event = self.of_arm(median.arm)
                 number = median.estimate
                 made = km_median(time, event == 1) or (np.nan if median.reached else np.inf)
@@ -220,7 +225,7 @@ class RebuiltCurves:
 
     def _effect(self) -> Iterator[dict[str, object]]:
         ratio, rows = self.record.overall_hazard_ratio, self.patients
-        if ratio is None:
+        if ratio is None or len(self.fits) < len(ARMS):
             return
         treated = (rows["arm"] == "treatment").to_numpy()
         group = ~treated if ratio.inverted else treated
@@ -276,7 +281,7 @@ def rebuild_curves(record: Record, *, imputations: int = 20, seed: int = 1) -> R
     Parameters
     ----------
     record
-        With a ``curve`` for each arm, and numbers at risk or patients of the arms.
+        With a ``curve`` for each arm, or for one that is rebuilt alone, and numbers at risk or patients of the arms.
     imputations
         How many sets of patients to draw.
     seed
@@ -291,10 +296,15 @@ def rebuild_curves(record: Record, *, imputations: int = 20, seed: int = 1) -> R
     notes = [note for curve in curves for note in curve.notes]
     notes += check_lengths(record, curves)
     arms = [known_of(record, curve, notes) for curve in curves]
-    control, treatment = (_fitted(record, curve, known) for curve, (known, _) in zip(curves, arms, strict=True))
-    goes_on = any(later for _, later in arms)
-    ways = ((control, treatment),) if goes_on else share_out(record, (control, treatment), notes)
-    ways = tuple(alike(*way) for way in ways)
+    fits = tuple(_fitted(record, curve, known) for curve, (known, _) in zip(curves, arms, strict=True))
+    ways: tuple[Fits, ...] = (fits,)
+    if len(fits) == len(ARMS):
+        control, treatment = fits
+        goes_on = any(later for _, later in arms)
+        pairs = ((control, treatment),) if goes_on else share_out(record, (control, treatment), notes)
+        ways = tuple(alike(*pair) for pair in pairs)
+    else:
+        notes.append(alone_note(record))
     notes += check_plausible(record, ways[0])
     return RebuiltCurves(record, curves, ways, imputations, seed, tuple(notes))
 

@@ -167,8 +167,8 @@ def person_time(record: Record, deaths: int) -> float:
     """
     sizes = {arm: record.arm(arm).patients or 0 for arm in ARMS}
     means = {item.arm: item.mean.value for item in record.follow_up if item.use and item.mean and item.arm}
-    if len(means) == len(ARMS):
-        return float(sum(sizes[arm] * means[arm] for arm in ARMS))
+    if {*record.concerned} <= {*means}:
+        return float(sum(sizes[arm] * means[arm] for arm in record.concerned))
     hazards = [hazard for arm in ARMS if (hazard := hazard_of(record, arm))]
     if hazards and deaths:
         return deaths / float(np.mean(hazards))

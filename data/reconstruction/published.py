@@ -16,7 +16,7 @@ from .. import cohort as measure
 from ..cohort import time_within
 from ..errors import InputError, input_error
 from ..fields import ARMS, ArmId
-from ..imputed import FIT_SHEET_COLUMNS
+from ..imputed import FIT_SHEET_COLUMNS, alone_note
 from ..record import Record
 from ..subgroup import OVERALL
 from ..table import patient_rows, survival_table
@@ -102,7 +102,8 @@ class Reconstruction:
     def notes(self) -> tuple[str, ...]:
         """What a reader must know: culprits, strata's sizes, numbers off by more than rounding, late deaths."""
         off = (misfit.message for misfit in self.misfits if not (misfit.culprit or misfit.is_rounding))
-        return (*self.warnings, *self.strata.notes, *off, *self._late)
+        alone = [alone_note(self.record)] if len(self.record.concerned) == 1 else []
+        return (*self.warnings, *alone, *self.strata.notes, *off, *self._late)
 
     @property
     def _late(self) -> list[str]:
@@ -111,7 +112,8 @@ class Reconstruction:
         if self.partition or not last:
             return []
         within = time_within(table.edges, last) / np.diff(table.edges)
-        deaths = {arm: table.cohort(self.strata.cells(OVERALL, arm)).deaths for arm in ARMS}
+        cohorts = {arm: table.cohort(self.strata.cells(OVERALL, arm)) for arm in self.record.concerned}
+        deaths = {arm: cohort.deaths for arm, cohort in cohorts.items()}
         late = {arm: 1 - float(each @ within / each.sum()) for arm, each in deaths.items() if each.sum()}
         said = [f"{share:.0%} of the {self.record.event}s of {arm}" for arm, share in late.items() if share >= LATE]
         when = f"fall after {last:g} {self.record.time_unit}, beyond which no survival is printed"
@@ -148,7 +150,7 @@ class Reconstruction:
             source="curves" if self.record.curve else "published",
             time_unit=self.record.time_unit,
             partition=self.strata.partition,
-        )
+        ).sel(arm=list(self.record.concerned))
 
     @cached_property
     def fit_sheet(self) -> pd.DataFrame:
@@ -164,7 +166,7 @@ class Reconstruction:
             return []
         medians = {
             arm: measure.median_survival(self._tables.cohort(self.strata.cells(OVERALL, arm)))
-            for arm in ARMS
+            for arm in self.record.concerned
             if (OVERALL.key, arm) not in printed
         }
         told = {
@@ -366,13 +368,15 @@ def _with_the_last(tables: RealisedTable) -> NDArray[np.float64]:
 
 def _start(record: Record, partition: str, horizon: float | None) -> tuple[Strata, Unknowns]:
     """Return the strata, and what their table may be before its numbers are read."""
-    control, treatment = record.arms.control.patients, record.arms.treatment.patients
+    if partition:
+        record.check_both_arms("strata")
+    control, treatment = (record.arm(arm).patients if arm in record.concerned else 0 for arm in ARMS)
     if control is None or treatment is None:
-        raise _cannot(record, "patients of both arms")
+        raise _cannot(record, f"patients of {_whom(record)}")
     sizes = control, treatment
     deaths = _total_deaths(record)
     if deaths is None:
-        raise _cannot(record, "events of both arms or in all")
+        raise _cannot(record, f"events of {_whom(record)}{' or in all' * (len(record.concerned) > 1)}")
     if not printed_times(record):
         raise _cannot(record, "survival at a landmark, follow-up or numbers at risk")
     end = horizon or horizon_of(record)
@@ -382,8 +386,12 @@ def _start(record: Record, partition: str, horizon: float | None) -> tuple[Strat
     crude = max(deaths, 0.5) / followed, max(sum(sizes) - deaths, 1.0) / followed
     median = math.log(2) / crude[0]
     strata = strata_of(record, partition, sizes, median) if partition else whole(sizes, median)
-    grid, shared = grid_to(record, end), not all(follow_up_known(record, arm) for arm in ARMS)
+    grid, shared = grid_to(record, end), not all(follow_up_known(record, arm) for arm in record.concerned)
     return strata, Unknowns(strata.expected, grid.edges, grid.knot, *crude, strata.share_sd, shared)
+
+
+def _whom(record: Record) -> str:
+    return "both arms" if len(record.concerned) > 1 else record.concerned[0]
 
 
 def _cannot(record: Record, needed: str) -> Exception:
@@ -393,7 +401,7 @@ def _cannot(record: Record, needed: str) -> Exception:
 
 
 def _total_deaths(record: Record) -> int | None:
-    events = [record.arm(arm).events for arm in ARMS]
+    events = [record.arm(arm).events for arm in record.concerned]
     known = [count for count in events if count is not None]
     return sum(known) if len(known) == len(events) else record.totals.events if record.totals else None
 

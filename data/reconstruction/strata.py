@@ -190,11 +190,12 @@ def whole(sizes: tuple[int, int], crude_median: float) -> Strata:
     Parameters
     ----------
     sizes
-        Patients of each arm.
+        Patients of each arm; none of one that the record does not concern.
     crude_median
         Rough median survival.
     """
-    return Strata("", (OVERALL,), np.array([sizes], dtype=float), np.zeros(2), ((), ()), sizes, crude_median)
+    expected = np.maximum(np.array([sizes], dtype=float), FEWEST_PATIENTS)
+    return Strata("", (OVERALL,), expected, np.zeros(2), ((), ()), sizes, crude_median)
 
 
 def strata_of(record: Record, name: str, sizes: tuple[int, int], crude_median: float) -> Strata:
@@ -207,7 +208,7 @@ def strata_of(record: Record, name: str, sizes: tuple[int, int], crude_median: f
     name
         Name of the partition.
     sizes
-        Patients of each arm.
+        Patients of each arm; none of one that the record does not concern.
     crude_median
         Rough median survival.
 

@@ -230,6 +230,31 @@ def test_reconstruct_writes_table_sheet_and_patients(run):
     assert "hazard ratio" in done.out and "0.66" in done.out
 
 
+@pytest.mark.parametrize("source", ["curves", "published"])
+def test_one_arm_is_rebuilt_alone_but_not_modelled(run, tmp_path, source):
+    text = 'schema = 1\nid = "alone"\ntitle = "One arm"\narms.control.label = "none"\n'
+    text += '[arms.treatment]\nlabel = "Drug"\npatients = 100\nevents = 52\n'
+    if source == "curves":
+        rows = "".join(f"{at},{100 * (1 - 0.98**at):.2f}\n" for at in range(0, 37))
+        (tmp_path / "drug.csv").write_text(f"Drug x,Drug y\n{rows}")
+        text += '[[curve]]\narm = "treatment"\nfile = "drug.csv"\nfailure = true\n'
+    else:
+        text += '[[survival]]\narm = "treatment"\ntime = 36\nestimate = "48.3%"\n'
+    (tmp_path / "alone.toml").write_text(text)
+    done = run("reconstruct", "alone.toml", "--out", "here", "--imputations", "2", "--patients-out", "patients.csv")
+    assert done.code == 0 and "control: treatment alone is rebuilt" in done.err
+    patients = pd.read_csv("patients.csv")
+    assert set(patients.arm) == {"treatment"} and len(patients) == 100 and patients.event.sum() == 52
+    assert Path("here/table.nc").exists() and Path("here/reconstruction.csv").exists()
+    field = "curve" if source == "curves" else "arms.control"
+    for command in ("fit", "reanalyse"):
+        done = run(command, "alone.toml", "--out", "models")
+        told = f"alone.toml: {field}: nothing of control: models need both arms; reconstruct rebuilds treatment alone"
+        assert done.code == 2 and [line for line in done.problems if "error" in line] == [f"error: {told}"]
+        assert not Path("models").exists()
+    assert run("audit", "alone.toml").code == run("show", "alone.toml").code == 0
+
+
 def test_reconstructing_strata_of_curves_tells_both(run, template):
     """The curves' notes and round trip, the paper's own hazard ratio as a check, and then the strata."""
     survival = {"control": (0.97, 0.9, 136), "treatment": (0.98, 0.95, 138)}

@@ -144,8 +144,8 @@ def test_both_files_and_arms_are_told_at_once(located):
         read_curves(located(wrong.replace("2", "x"), wrong.replace("2", "y")))
     assert [problem.place for problem in caught.value.problems] == ["control.csv", "treatment.csv"]
     one = [{"arm": "control", "file": "control.csv"}]
-    with pytest.raises(InputError, match=r"0 of treatment: give one \[\[curve\]\] for each arm"):
-        read_curves(located(curve=one))
+    with pytest.raises(InputError, match=r"2 of control: give one \[\[curve\]\] for each arm"):
+        read_curves(located(curve=[*one, *one]))
     with pytest.raises(InputError, match=r"treatment\.csv: cannot be read"):
         read_curves(located(curve=[*one, {"arm": "treatment", "file": "none/treatment.csv"}]))
     with pytest.raises(InputError, match=r"curve: control\.csv: stands there twice; each arm has a file of its own"):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from lifelines import KaplanMeierFitter
 from lifelines.datasets import load_gbsg2
@@ -354,6 +355,29 @@ def test_round_trip(rebuilt):
     assert ratio["reproduced"] == pytest.approx(float(rebuilt.predicted("hazard_ratio").mean()), abs=0.03)
     with pytest.raises(KeyError):
         rebuilt.predicted("median")
+
+
+def test_one_curve_gives_the_patients_of_its_arm(published, rebuilt):
+    for arm, other in (("control", "treatment"), ("treatment", "control")):
+        alone = published.model_copy(update={"curve": tuple(one for one in published.curve if one.arm == arm)})
+        made = rebuild(
+            parse_record(alone.model_dump(by_alias=True)).located(published._directory), imputations=2, seed=3
+        )
+        both = rebuilt.patients.query(f"arm == '{arm}'").reset_index(drop=True)
+        pd.testing.assert_frame_equal(made.patients, both)
+        assert f"no curve is given of {other}: {arm} alone is rebuilt" in made.notes
+        assert set(made.fit_sheet.arm) == {arm}
+        assert made.table.arm.to_numpy().tolist() == [arm]
+        for name in ("deaths", "exposure", "patients"):
+            whole = rebuilt.table[name].sel(arm=arm)
+            sums = [
+                table.sum([dim for dim in table.dims if dim != "imputation"]) for table in (made.table[name], whole)
+            ]
+            np.testing.assert_allclose(*sums)
+        with pytest.raises(KeyError):
+            made.predicted("hazard_ratio")
+        with pytest.raises(InputError, match=f"curve: nothing of {other}: strata need both arms"):
+            rebuild(made.record, "age")
 
 
 def test_imputations_are_draws_and_stay(rebuilt):

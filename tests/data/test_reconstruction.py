@@ -13,6 +13,7 @@ from secondlook.data.cohort import Cohort, median_survival, survival
 from secondlook.data.describe import describe_record
 from secondlook.data.publishing import cox_fit, kaplan_meier, km_median
 from secondlook.data.reading import parse_record
+from secondlook.data.rebuilding import rebuild
 from secondlook.data.reconstruction import FIT_SHEET_COLUMNS, reconstruct
 from secondlook.data.reconstruction.solver import Problem, solve
 from secondlook.data.reconstruction.strata import whole
@@ -500,3 +501,41 @@ def test_medians_that_are_not_reached_are_predicted():
 def test_open_limits_hold_what_they_can(median, told):
     with pytest.raises(InputError, match=told):
         parse_record(raw_record() | {"median": [{"arm": "control", **median}]})
+
+
+def of_one_arm(arm):
+    """Return the record of one arm alone, the other being no more than a label."""
+    raw = raw_record()
+    lists = {
+        name: [item for item in raw[name] if item["arm"] == arm] for name in ("survival", "follow_up", "at_risk")
+    }
+    arms = {name: raw["arms"][name] if name == arm else {"label": name} for name in RATES}
+    return {"schema": 1, "id": "alone", "title": "One arm", "arms": arms, **lists}
+
+
+@pytest.mark.parametrize("arm", RATES)
+def test_numbers_of_one_arm_give_its_patients(arm):
+    other = "control" if arm == "treatment" else "treatment"
+    made = reconstruct(parse_record(of_one_arm(arm)), imputations=2)
+    used = made.fit_sheet[made.fit_sheet.used]
+    assert set(made.fit_sheet.arm) == {arm} and len(used) == 1 + 9 + 6 + 2
+    assert used.half_widths_off.abs().max() <= 1 and made.warnings == ()
+    assert f"no number is printed of {other}: {arm} alone is rebuilt" in made.notes
+    assert made.table.arm.to_numpy().tolist() == [arm]
+    rows, (time, event) = made.patients, PATIENTS[arm]
+    assert set(rows.arm) == {arm} and len(rows) == SIZES[arm] and rows.event.sum() == event.sum()
+    for at in (6, 18, 30):
+        own = kaplan_meier(rows.time.to_numpy(), rows.event.to_numpy() == 1, at)[0]
+        assert own == pytest.approx(kaplan_meier(time, event, at)[0], abs=0.05)
+
+
+def test_one_arm_needs_its_own_numbers():
+    raw = of_one_arm("treatment")
+    for changes, told in (({"events": None}, "no events of treatment"), ({"patients": None}, "no patients of treat")):
+        arms = raw["arms"] | {"treatment": raw["arms"]["treatment"] | changes}
+        with pytest.raises(InputError, match=told):
+            reconstruct(parse_record(raw | {"arms": arms, "at_risk": []}))
+    with pytest.raises(InputError, match="no patients of both arms"):
+        reconstruct(parse_record(raw | {"hazard_ratio": [hazard_ratio()]}))
+    with pytest.raises(InputError, match=r"alone: arms\.control: nothing of control: strata need both arms"):
+        rebuild(parse_record(raw), "age")
