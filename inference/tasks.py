@@ -98,10 +98,11 @@ def _known_until(table: xr.Dataset) -> float:
         exposure, deaths, censored = (
             cells[name].sel(arm=arm).to_numpy() for name in ("exposure", "deaths", "censored")
         )
-        followed = np.flatnonzero((exposure > 0).all(axis=1))
-        last = followed[-1] if followed.size else 0
-        all_died = (deaths[last] > 0).all() and not censored[last:].any()
-        ends.append(np.inf if all_died else float(table.stop[last]))
+        followed = exposure > 0
+        last = followed.shape[0] - 1 - np.argmax(followed[::-1], axis=0)  # of each imputation
+        later = np.arange(followed.shape[0])[:, None] >= last
+        all_died = (deaths[last, np.arange(last.size)] > 0) & ((censored * later).sum(axis=0) == 0)
+        ends.append(np.inf if all_died.all() else float(table.stop[last.min()]))
     return min(ends)
 
 

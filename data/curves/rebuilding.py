@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from ..publishing import kaplan_meier
 from .chain import LEAST_SIGMA, Chain
 from .path import ArmCurve, Array, Counts, Path, Tail, first_path, step_values, with_curve
 from .small_arms import SMALL, SmallArm
@@ -72,11 +73,24 @@ class ArmFit:
         rng
             Draws them; without it they are the most probable ones.
         """
-        return self.likeliest if rng is None else self._drawn(rng)
+        return self.likeliest if rng is None else self._to_the_end(*self._drawn(rng))
 
     @cached_property
     def likeliest(self) -> tuple[Array, NDArray[np.bool_]]:
         """The most probable patients, typical ones of a small arm: times, and whether they are deaths."""
+        return self._to_the_end(*self._likeliest())
+
+    def _to_the_end(self, time: Array, died: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:
+        """Return patients, the last of whom dies where the curve ends nearer to 0 than to where they leave it."""
+        last = int(np.argmax(time))
+        alone = not died[last] and (time == time[last]).sum() == 1
+        if not alone or self.known.events is not None or self.known.steps:
+            return time, died
+        left, _ = kaplan_meier(time, died, float(time[last]))
+        dies = self.known.survival[-1] < left / 2
+        return time, np.where(np.arange(time.size) == last, dies, died)
+
+    def _likeliest(self) -> tuple[Array, NDArray[np.bool_]]:
         if exact := self._exact(None):
             return exact
         chain = self.chains[0]

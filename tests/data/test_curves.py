@@ -18,9 +18,13 @@ from secondlook.data.curves import rebuild_curves
 from secondlook.data.curves.path import ArmCurve
 from secondlook.data.curves.plausible import check_plausible
 from secondlook.data.curves.rebuilding import fit_arm
+from secondlook.data.outcomes import Survival
 from secondlook.data.publishing import cox_fit, kaplan_meier, kaplan_meier_curve, km_median
 from secondlook.data.reading import parse_record
 from secondlook.data.rebuilding import rebuild, with_curves
+from secondlook.inference import Options
+from secondlook.inference.sources import Notes, tables_of
+from secondlook.inference.tasks import check_landmarks
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 RISK_TIMES = [0, 12, 24, 36, 48]
@@ -672,3 +676,34 @@ def test_steps_with_a_longer_risk_table_go_on_flat(located):
     assert any("it is flat up to there" in note for note in made.notes)
     assert made.patients.groupby("arm").event.sum().tolist() == [6, 6]
     assert made.patients.time.max() == 15
+
+
+@pytest.mark.parametrize("known", ["table", "events", "nothing"])
+def test_a_landmark_after_all_of_an_arm_have_died_is_none(located, known):
+    """Control is dead by 20 months, a fifth of treatment lives on: 30 months is reported."""
+    error = np.random.default_rng(1).normal(0, 0.004, 60)
+
+    def points(end, left):
+        time = np.linspace(0, end, 60)
+        survival = np.r_[1, (1 - (1 - left) * time / end + error)[1:-1].clip(0, 1), left]
+        return "time,survival\n" + "".join(
+            f"{at:.2f},{value:.4f}\n" for at, value in zip(time, survival, strict=True)
+        )
+
+    def tables(left):
+        arms = {arm: {"label": arm, "patients": 100} for arm in ("control", "treatment")}
+        if known == "events":
+            arms["control"]["events"] = round(100 * (1 - left))
+        numbers = [100, round(100 - (1 - left) * 50), 0 if left == 0 else 20]
+        at_risk = [{"arm": "control", "times": [0, 10, 20], "patients": numbers}] if known == "table" else []
+        record = located(points(20, left), points(40, 0.2), arms=arms, at_risk=at_risk, landmarks=[12, 30])
+        return record, tables_of(record, [""], Options(imputations=4), Notes(lambda _: None))[""].tables
+
+    record, table = tables(0.0)
+    check_landmarks(record, table, Options())
+    later = Survival(arm="control", time=30.0, estimate="0%")
+    sheet = rebuild_curves(record.model_copy(update={"survival": (later,)}), imputations=1).fit_sheet
+    assert sheet.set_index("item").loc["survival", "reproduced"] == 0
+    told = r"landmarks: 30: must lie within the rebuilt survival, up to (19\.5|20) months"
+    with pytest.raises(InputError, match=told):
+        check_landmarks(*tables(0.2), Options())

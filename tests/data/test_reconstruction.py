@@ -20,6 +20,8 @@ from secondlook.data.reconstruction.strata import whole
 from secondlook.data.reconstruction.targets import targets_of, withhold
 from secondlook.data.reconstruction.unknowns import Unknowns
 from secondlook.data.subgroup import OVERALL
+from secondlook.inference import Options
+from secondlook.inference.tasks import check_landmarks
 
 RATES = {"control": 0.030, "treatment": 0.020}
 SIZES = {"control": 150, "treatment": 160}
@@ -539,3 +541,25 @@ def test_one_arm_needs_its_own_numbers():
         reconstruct(parse_record(raw | {"hazard_ratio": [hazard_ratio()]}))
     with pytest.raises(InputError, match=r"alone: arms\.control: nothing of control: strata need both arms"):
         rebuild(parse_record(raw), "age")
+
+
+@pytest.mark.parametrize("nobody", ["0", "0%", "0.00"])
+def test_survival_after_all_of_an_arm_have_died_is_none(nobody):
+    printed = {("control", 12): "0.40", ("control", 36): nobody, ("treatment", 12): "0.70", ("treatment", 36): "0.10"}
+    raw = {
+        "schema": 1,
+        "id": "gone",
+        "title": "All of an arm die",
+        "landmarks": [12, 36],
+        "arms": {
+            "control": {"label": "C", "patients": 60, "events": 60},
+            "treatment": {"label": "T", "patients": 60},
+        },
+        "survival": [{"arm": arm, "time": time, "estimate": text} for (arm, time), text in printed.items()],
+    }
+    raw["arms"]["treatment"]["events"] = 55
+    made = reconstruct(parse_record(raw), imputations=2)
+    found = made.fit_sheet.query("item == 'survival'").set_index(["arm", "time"])
+    assert found.half_widths_off.abs().max() <= 1
+    assert found.reproduced["control", 36] < 0.1 * (nobody == "0") + 0.0051
+    check_landmarks(made.record, made.table, Options(landmarks=(12.0, 36.0)))
