@@ -257,13 +257,13 @@ def _csv_rows(
     top = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith(COMMENT)), len(lines))
     if top == len(lines):
         raise input_error(place, "", None, "is empty")
-    separator, header, bare = _header(lines[top:], wanted, recognise)
+    separator, header, named_in = _header(lines[top:], wanted, recognise)
     called = _called(wanted, header, recognise, place)
     of_numbers = recognise is not None or header[0] in [called[one] for one in numbers]  # # is no patient's id then
     columns = [header.index(name) for name in called.values()]
     pick, width = itemgetter(*columns, 0), len(header)  # of tuples, however few the columns are
     starts, rows = [], []
-    for line, fields in islice(_records(lines, top, separator, place), not bare, None):
+    for line, fields in islice(_records(lines, top, separator, place), named_in, None):
         whole = len(fields) == width
         if not "".join(fields).strip() or (fields[0].startswith(COMMENT) and (of_numbers or not whole)):
             continue
@@ -273,24 +273,36 @@ def _csv_rows(
         starts.append(line)
         rows.append(pick(fields if whole else fields + [""] * width))
     frame = pd.DataFrame({name: [row[at] for row in rows] for at, name in enumerate(called)}, dtype=object)
-    return PatientRows(frame, place, lambda row: f"line {starts[row]}", separator != ",", bare, called)
+    return PatientRows(frame, place, lambda row: f"line {starts[row]}", separator != ",", not named_in, called)
 
 
-def _header(lines: Sequence[str], wanted: Sequence[str], recognise: Recogniser | None) -> tuple[str, list[str], bool]:
-    """Return the separator, the names of the columns, and whether these are not written: the first row is numbers.
+def _header(lines: Sequence[str], wanted: Sequence[str], recognise: Recogniser | None) -> tuple[str, list[str], int]:
+    """Return the separator, the names of the columns, and in how many rows these are written: none before numbers.
 
-    It is the separator under which most of the wanted columns are there, then the one that makes most columns.
+    The separator is that under which most of the wanted columns are there, then the one that makes most columns.
     """
     first = {one: [name.strip() for name in next(_reader(lines, one))] for one in (*SEPARATORS, " ")}
     likely = [one for one in SEPARATORS if len(first[one]) > 1] or [" "]
     if recognise is not None:
         whole = [one for one in likely if len(first[one]) == len(wanted)]
         if bare := [one for one in whole if all(_is_number(text, one) for text in first[one])]:
-            return bare[0], list(wanted), True
+            return bare[0], list(wanted), 0
     names = {name.casefold() for name in wanted}
     known = recognise or (lambda found: dict.fromkeys({*map(str.casefold, found)} & names, ""))
     best = max(likely, key=lambda one: (len(known(first[one])), len(first[one])))
-    return best, first[best], False
+    joined = _joined([*islice(_reader(lines, best), 2)]) if recognise else []
+    return best, joined or first[best], 2 if joined else 1
+
+
+def _joined(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return names of columns that stand in two rows: a curve's above the first of its own, and x and y below."""
+    if len(rows) < 2:
+        return []
+    names, axes = ([text.strip() for text in row] for row in rows)
+    if len(names) != len(axes) or "" not in names or {*map(str.casefold, axes)} != {"x", "y"}:
+        return []
+    last = [max(at for at in range(place + 1) if names[at] or not at) for place in range(len(names))]
+    return [f"{names[at]} {axis}".strip() for at, axis in zip(last, axes, strict=True)]
 
 
 def _records(lines: Sequence[str], top: int, separator: str, place: str) -> Iterator[tuple[int, list[str]]]:

@@ -173,6 +173,17 @@ def test_curves_side_by_side_in_one_file_are_told_apart_by_the_arms_names(locate
         read_curves(located(curve=curves))
 
 
+def test_names_of_curves_may_stand_above_their_axes(located, tmp_path):
+    (tmp_path / "both.csv").write_text("T,,C,\nX,Y,X,Y\n0,1,0,1\n6,0.95,5,0.8\n12,0.9,10,0.7\n18,nobody,,\n")
+    curves = [{"arm": "control", "file": "both.csv"}, {"arm": "treatment", "file": "treatment.csv"}]
+    control, _ = read_curves(located(curve=curves))
+    np.testing.assert_allclose(control.survival, [1, 0.8, 0.7])
+    assert control.notes == ("curve of control (both.csv): columns C X, C Y taken as time and survival",)
+    curves[1]["file"] = "both.csv"
+    with pytest.raises(InputError, match=r"both\.csv: line 6, column T Y: nobody: must be a number"):
+        read_curves(located(curve=curves))
+
+
 def test_comments_and_further_columns_are_no_points(located):
     text = "# WebPlotDigitizer\nID,Time,Surv\n1,0,1\n# a, b, c\n2,6,0.9\n3,12,0.8\n"
     np.testing.assert_allclose(read_curves(located(text))[0].survival, [1, 0.9, 0.8])
