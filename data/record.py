@@ -167,7 +167,7 @@ class Record(Table):
 
     @property
     def _printed_arms(self) -> set[ArmId | None]:
-        if self.totals or self.overall_hazard_ratio:
+        if self.totals or self.hazard_ratio or self.binary:
             return {*ARMS}
         items: tuple[Any, ...] = (*self.survival, *self.median, *self.deaths, *self.follow_up, *self.at_risk)
         known = [arm for arm in ARMS if self.arm(arm).patients is not None or self.arm(arm).events is not None]
