@@ -157,7 +157,7 @@ class Record(Table):
         """What supplies the time structure: ``patients``, then ``curves``, then ``published``."""
         return "patients" if self.patients else "curves" if self.curve else "published"
 
-    @cached_property
+    @property
     def concerned(self) -> tuple[ArmId, ...]:
         """The arms that curves or printed numbers are about: both, or the only one of which anything is known."""
         if self.source == "patients":
