@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..cohort import cox_of_counts
 from ..errors import input_error
+from ..estimators import cox, cox_of_patients, kaplan_meier
 from ..fields import ARMS, ArmId
 from ..imputed import FIT_SHEET_COLUMNS, POINT
 from ..patient_table import patient_table
-from ..publishing import QUANTILE, cox_fit, kaplan_meier, km_median
+from ..publishing import QUANTILE
 from ..record import Record
 from ..subgroup import OVERALL
 from .deaths import Pair, printed_total, share_out
@@ -147,9 +147,8 @@ class RebuiltCurves:
         """
         if item != "hazard_ratio":
             raise KeyError(item)
-        control, treatment = (self.table.isel(stratum=0, arm=arm) for arm in (0, 1))
-        cells = (one[name].to_numpy() for one in (control, treatment) for name in ("deaths", "exposure"))
-        return np.exp(cox_of_counts(*cells)[0])
+        table = self.table.isel(stratum=0)
+        return np.exp(cox(table.deaths.to_numpy(), table.exposure.to_numpy())[0])
 
     @cached_property
     def fit_sheet(self) -> pd.DataFrame:
@@ -195,7 +194,7 @@ class RebuiltCurves:
         for item in self.record.survival:
             if item.use and item.where.is_overall:
                 time, event = self.of_arm(item.arm)
-                made = kaplan_meier(time, event == 1, item.time)[0]
+                made = float(kaplan_meier(time, event == 1).at(item.time))
                 number = item.estimate
                 yield _row(
                     "survival",
@@ -211,7 +210,7 @@ class RebuiltCurves:
         for median in self.record.median:
             if median.use and median.where.is_overall and median.arm and median.estimate:
                 time, event = self.of_arm(median.arm)
-                made, number = km_median(time, event == 1) or np.nan, median.estimate
+                made, number = kaplan_meier(time, event == 1).median or np.nan, median.estimate
                 yield _row(
                     "median",
                     median.arm,
@@ -231,7 +230,7 @@ class RebuiltCurves:
             return
         treated = (rows["arm"] == "treatment").to_numpy()
         group = ~treated if ratio.inverted else treated
-        log_ratio, error = cox_fit(np.maximum(rows["time"].to_numpy(), 1e-9), rows["event"].to_numpy() == 1, group)
+        log_ratio, error = cox_of_patients(rows["time"].to_numpy(), rows["event"].to_numpy() == 1, group)
         limits = zip(
             ("hazard_ratio lower", "hazard_ratio upper"), ratio.ci or (), (-QUANTILE, QUANTILE), strict=False
         )

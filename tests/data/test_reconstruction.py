@@ -9,7 +9,7 @@ from lifelines import KaplanMeierFitter
 
 from secondlook.data import InputError, load_record
 from secondlook.data.cohort import Cohort, median_survival, survival
-from secondlook.data.publishing import cox_fit, kaplan_meier
+from secondlook.data.estimators import cox_of_patients, kaplan_meier
 from secondlook.data.reading import parse_record
 from secondlook.data.reconstruction import FIT_SHEET_COLUMNS, reconstruct
 from secondlook.data.reconstruction.solver import Problem, solve
@@ -40,7 +40,8 @@ ARMS = (((0, 0),), ((0, 1),))  # the cells of each arm of one stratum
 
 def landmark(arm, time):
     """Kaplan-Meier with the log-log interval, as printed."""
-    estimate, variance = kaplan_meier(*PATIENTS[arm], time)
+    curve = kaplan_meier(*PATIENTS[arm])
+    estimate, variance = curve.at(time), curve.variance_at(time)
     spread = 1.959964 * math.sqrt(variance) / abs(math.log(estimate))
     limits = [f"{estimate ** math.exp(sign * spread):.2f}" for sign in (1, -1)]
     return {"arm": arm, "time": time, "estimate": f"{estimate:.2f}", "ci": limits, "source": "Results"}
@@ -56,7 +57,7 @@ def follow_up(arm):
 def hazard_ratio(sign=1):
     (time0, event0), (time1, event1) = PATIENTS.values()
     group = np.repeat([False, True], [time0.size, time1.size])
-    log_ratio, error = cox_fit(np.r_[time0, time1], np.r_[event0, event1], group)
+    log_ratio, error = cox_of_patients(np.r_[time0, time1], np.r_[event0, event1], group)
     limits = [f"{math.exp(sign * log_ratio + z * error):.2f}" for z in (-1.959964, 1.959964)]
     return {"estimate": f"{math.exp(sign * log_ratio):.2f}", "ci": limits}
 
