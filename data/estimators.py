@@ -21,9 +21,12 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 from scipy.stats import rankdata
+
+from .table import numbers_at_risk
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -124,6 +127,30 @@ def _reaching(values: Array, weights: Array, times: Array) -> Array:
     order = np.argsort(values, kind="stable")
     total = np.append(np.cumsum(weights[order][::-1])[::-1], 0.0)
     return np.asarray(total[np.searchsorted(values[order], times)])
+
+
+def kaplan_meier_of_table(table: xr.Dataset) -> xr.DataArray:
+    """Return known patients' Kaplan-Meier estimate at each interval's end.
+
+    ``1 - D/n`` by interval, with ``n`` from the exposure, ``E/dt + D/2``, but no less than if all who are censored
+    left before the deaths, and no more than if all who enter did. Exact where nobody does in an interval with deaths.
+
+    Parameters
+    ----------
+    table
+        Survival table of whole patients.
+
+    Returns
+    -------
+    DataArray
+        Dimensions as those of ``deaths``.
+    """
+    start, late = numbers_at_risk(table), table.get("entered", xr.zeros_like(table.deaths))
+    mean = table.exposure / (table.stop - table.start) + table.deaths / 2
+    at_risk = np.clip(mean, start - table.censored, start + late)
+    died = (table.deaths / at_risk.where(table.deaths > 0, 1.0).clip(min=NOTHING)).clip(max=1.0)
+    survival: xr.DataArray = (1 - died).cumprod("interval")
+    return survival.transpose(*table.deaths.dims)
 
 
 def survival_of_rates(rate: Array, within: Array) -> Array:
