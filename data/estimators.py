@@ -18,15 +18,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
-from scipy.stats import rankdata
 
-from .table import numbers_at_risk
+if TYPE_CHECKING:
+    import xarray as xr
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -145,7 +144,9 @@ def kaplan_meier_of_table(table: xr.Dataset) -> xr.DataArray:
     DataArray
         Dimensions as those of ``deaths``.
     """
-    start, late = numbers_at_risk(table), table.get("entered", xr.zeros_like(table.deaths))
+    from .table import numbers_at_risk
+
+    start, late = numbers_at_risk(table), table.get("entered", 0.0 * table.deaths)
     mean = table.exposure / (table.stop - table.start) + table.deaths / 2
     at_risk = np.clip(mean, start - table.censored, start + late)
     died = (table.deaths / at_risk.where(table.deaths > 0, 1.0).clip(min=NOTHING)).clip(max=1.0)
@@ -379,7 +380,7 @@ def proportional_hazards_test(
     if transform == "km":
         g = 1 - kaplan_meier(time, event, entry, weights).before(sets.time)
     else:
-        g = rankdata(sets.time) if transform == "rank" else sets.time
+        g = _ranks(sets.time) if transform == "rank" else sets.time
     g = g[compared] - g[compared].mean()
     died, at_risk = sets.deaths[:, compared], sets.at_risk[:, compared]
     odds = at_risk[1] / at_risk[0] * np.exp(log_ratio)
@@ -391,3 +392,9 @@ def proportional_hazards_test(
         return np.nan, np.nan
     statistic = score**2 / information
     return statistic, 2 * float(ndtr(-np.sqrt(statistic)))
+
+
+def _ranks(values: Array) -> Array:
+    """Return ranks, of ties the mean."""
+    _, place, ties = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(ties) - (ties - 1) / 2)[place])

@@ -19,10 +19,14 @@ from secondlook.data.estimators import (
     cox,
     cox_of_patients,
     kaplan_meier,
+    kaplan_meier_of_table,
     proportional_hazards_test,
     risk_sets,
 )
+from secondlook.data.fields import ARMS
+from secondlook.data.patient_table import patient_table
 from secondlook.data.patients import read_patients
+from secondlook.data.table import edges, survival_table
 
 Z = 1.959963984540054
 
@@ -150,6 +154,32 @@ def test_a_table_of_single_deaths_has_the_patients_fit():
     curve = kaplan_meier(time, event)
     assert measure.survival(table, 20.0) == pytest.approx(curve.at(20.0), abs=1e-3)
     assert measure.greenwood(table, 20.0) == pytest.approx(curve.variance_at(20.0), rel=0.01)
+
+
+@settings(max_examples=25, deadline=None)
+@given(patients(late=False), st.integers(0, 2**32 - 1))
+def test_the_curve_of_patients_tables_is_theirs_but_for_the_order_within_an_interval(frame, seed):
+    """Between the curves of all who are censored leaving before an interval's deaths, and after them."""
+    assume(frame["event"].any())
+    shifted = frame["time"] + np.random.default_rng(seed).random(len(frame))
+    arm = pd.Categorical(np.where(frame["treatment"], "treatment", "control"), list(ARMS))
+    table = patient_table(frame.assign(time=5 * shifted, arm=arm), load_record("gbsg2"))
+    made, bounds = kaplan_meier_of_table(table).isel(imputation=0, stratum=0), edges(table)
+    for name in ARMS:
+        time, event = 5 * shifted[arm == name].to_numpy(), frame["event"].to_numpy()[arm == name]
+        place = np.searchsorted(bounds, time)
+        before = kaplan_meier(np.where(event, bounds[place], bounds[place - 1] + 1e-6), event).at(bounds[1:])
+        after = kaplan_meier(bounds[place], event).at(bounds[1:])
+        found = made.sel(arm=name).to_numpy()
+        assert (found >= before - 1e-9).all() and (found <= after + 1e-9).all()
+
+
+def test_the_curve_of_a_table_whose_patients_enter_late():
+    """Four enter in the first interval; of eight at risk in the second two die."""
+    facts = {"trial": "t", "source": "patients", "time_unit": "months"}
+    counts = [np.broadcast_to(row, (1, 1, 2, 2)) for row in ([0.0, 2.0], [6.0, 7.0], [0.0, 6.0], [4.0, 0.0])]
+    table = survival_table(*counts[:3], [[[8, 8]]], [0, 1, 2], entered=counts[3], **facts)
+    np.testing.assert_allclose(kaplan_meier_of_table(table)[0, 0], [[1, 0.75]] * 2)
 
 
 # --- proportional hazards -----------------------------------------------------------------------------------------
