@@ -286,25 +286,36 @@ def cox(deaths: Array, at_risk: Array) -> tuple[Array, Array]:
     (0.5, 0.408)
     """
     compared = (at_risk > 0).all(axis=-2, keepdims=True)
-    deaths, at_risk = deaths * compared, at_risk * compared
-    died, followed = deaths.sum(axis=-1), at_risk.sum(axis=-1)
-    fitted = (died > 0).all(axis=-1)
-    safe = np.where(fitted[..., None], died / np.where(fitted[..., None], followed, 1.0), 1.0)
-    log_ratio = np.asarray(np.log(safe[..., 1]) - np.log(safe[..., 0]))  # the crude ratio, quadratic from there
-    both, (control, treatment) = deaths.sum(axis=-2), np.moveaxis(at_risk, -2, 0)
+    if not compared.all():
+        deaths, at_risk = deaths * compared, at_risk * compared
+    died = deaths.sum(axis=-1) > 0
+    fitted = died.all(axis=-1)
+    if fitted.all():
+        return _partial_likelihood(deaths, at_risk)
+    log_ratios = np.select([~died.any(axis=-1), ~died[..., 0]], [np.nan, np.inf], -np.inf)
+    errors = np.full_like(log_ratios, np.inf)
+    if fitted.any():
+        log_ratios[fitted], errors[fitted] = _partial_likelihood(deaths[fitted], at_risk[fitted])
+    return log_ratios, errors
+
+
+def _partial_likelihood(deaths: Array, at_risk: Array) -> tuple[Array, Array]:
+    """Return the score's roots and their standard errors by Newton's method, quadratic from the crude rate ratio."""
+    died, followed, both = deaths.sum(axis=-1), at_risk.sum(axis=-1), deaths.sum(axis=-2)
+    control, treatment = at_risk[..., 0, :], at_risk[..., 1, :]
     odds = np.divide(treatment, control, out=np.zeros_like(both), where=control > 0)
+    log_rates = np.log(died / followed)
+    log_ratio = log_rates[..., 1] - log_rates[..., 0]
     for _ in range(MOST_NEWTON_STEPS):
         share = odds * np.exp(log_ratio)[..., None]
         share = share / (1 + share)
-        information = np.where(fitted, (both * share * (1 - share)).sum(axis=-1), 1.0)
-        step = np.where(fitted, (died[..., 1] - (both * share).sum(axis=-1)) / information, 0.0)
-        log_ratio = log_ratio + np.clip(step, -LONGEST_STEP, LONGEST_STEP)
+        expected = both * share
+        information = (expected * (1 - share)).sum(axis=-1)
+        step = (died[..., 1] - expected.sum(axis=-1)) / information
+        log_ratio = log_ratio + np.minimum(np.maximum(step, -LONGEST_STEP), LONGEST_STEP)
         if not (np.abs(step) > NEWTON_TOLERANCE).any():
             break
-    if fitted.all():
-        return log_ratio, 1 / np.sqrt(information)
-    unbounded = np.select([~(died > 0).any(axis=-1), died[..., 0] <= 0], [np.nan, np.inf], -np.inf)
-    return np.where(fitted, log_ratio, unbounded), np.where(fitted, 1 / np.sqrt(information), np.inf)
+    return log_ratio, 1 / np.sqrt(information)
 
 
 def cox_of_patients(
