@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from ..data import Record
 from ..data.audit import VERDICTS
 from ..data.describe import Section, TrialSummary
 from ..data.imputed import POINT
-from ..data.labels import number_of
+from ..data.labels import number_of, shown_limits
 from ..data.publishing import p_text
 from .terminal import console
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from ..data.imputed import Imputed
     from ..inference import Reanalysis
 
-UNBOUNDED = 1000.0  # a limit of a hazard ratio beyond which data say nothing
 GAP = 2  # between columns
 _BREAKS = re.compile(r"(\s+)|(?<=[^\W\d][-/])(?=[^\W\d])")  # between words, and within them after - and /
 EVERYBODY = "overall"
@@ -141,12 +139,11 @@ def with_interval(value: float, lower: float, upper: float, digits: int = 2) -> 
 
 
 def cox_ratio(row: pd.Series) -> str:
-    """Return a row's Cox hazard ratio with its interval; limits too far away to tell anything are 0 and infinite."""
-    lower, upper = row["cox_lower"], row["cox_upper"]
-    return with_interval(row["cox"], 0.0 if lower < 1 / UNBOUNDED else lower, inf if upper > UNBOUNDED else upper)
+    """Return a row's Cox hazard ratio with its interval."""
+    return with_interval(row["cox"], *shown_limits(row["cox_lower"], row["cox_upper"]))
 
 
-def p_value(p: float) -> str:
+def p_value(p: float | None) -> str:
     """Return a p-value as papers print it, empty where there is none."""
     return "" if pd.isna(p) else p_text(p)
 

@@ -354,7 +354,7 @@ def _compared(rows: pd.DataFrame) -> None:
             "All" if row["subgroup"] == EVERYBODY else row["label"],
             published_ratio(row),
             cox_ratio(row),
-            p_value(row["proportional_p"]),
+            p_value(row.get("proportional_p")),
             with_interval(row["posterior"], row["posterior_lower"], row["posterior_upper"]),
             row["model"] + _SHRINKAGE.get(row["shrinkage"], f", {row['shrinkage']}"),
         )
