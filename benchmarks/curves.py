@@ -38,7 +38,7 @@ from scipy.optimize import isotonic_regression
 from secondlook.data.cohort import MONTHS
 from secondlook.data.curves.path import ArmCurve
 from secondlook.data.curves.rebuilding import alike, fit_arm
-from secondlook.data.publishing import cox_fit, km_median
+from secondlook.data.estimators import cox_of_patients, kaplan_meier
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -141,7 +141,7 @@ def read_off(trial: Trial, seed: int, number: int, jitter: float = JITTER) -> It
     """Yield relative errors of medians taken from where the points themselves, made monotone, cross one half."""
     for time, event, known in pages(trial, seed, number, jitter):
         survival = isotonic_regression(known.survival, increasing=False).x
-        median = km_median(time, event)
+        median = kaplan_meier(time, event).median
         if median and survival[-1] < 0.5:
             yield float(np.interp(-0.5, -survival, known.time)) / median - 1
 
@@ -196,12 +196,12 @@ def errors_of(trial: Trial, other: Trial, log_ratio: float, draws: Sequence[Tria
     medians = []
     for treated in (False, True):
         one, two = (
-            km_median(each.time[each.treatment == treated], each.event[each.treatment == treated])
+            kaplan_meier(each.time[each.treatment == treated], each.event[each.treatment == treated]).median
             for each in (trial, other)
         )
         if one and two:
             medians.append(two / one - 1)
-    drawn_ratios = [cox_fit(np.maximum(one.time, 1e-6), one.event, one.treatment)[0] for one in draws]
+    drawn_ratios = [cox_of_patients(one.time, one.event, one.treatment)[0] for one in draws]
     return Errors(
         log_hazard_ratio(other) - log_ratio,
         float(other.event.sum() / trial.event.sum() - 1),

@@ -31,8 +31,9 @@ from scipy.stats import binom
 
 from secondlook.data import InputError
 from secondlook.data import cohort as measure
+from secondlook.data.estimators import cox_of_patients, kaplan_meier
 from secondlook.data.fields import ARMS
-from secondlook.data.publishing import QUANTILE, cox_fit, kaplan_meier, km_median
+from secondlook.data.publishing import QUANTILE
 from secondlook.data.reading import parse_record
 from secondlook.data.reconstruction import Reconstruction, reconstruct
 from secondlook.data.subgroup import OVERALL
@@ -90,7 +91,7 @@ def simulate(rng: np.random.Generator) -> Simulated:
 
 
 def _paper(trial: Simulated, rng: np.random.Generator) -> dict[str, Any]:
-    medians = [km_median(*trial.arm(arm)) for arm in ARMS]
+    medians = [kaplan_meier(*trial.arm(arm)).median for arm in ARMS]
     by_median = rng.uniform() < 1 / 3 and None not in medians
     told = rng.choice(["all", "median", "mean", "none"], p=[0.4, 0.2, 0.15, 0.25])
     return {
@@ -110,7 +111,8 @@ def _paper(trial: Simulated, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _landmark(trial: Simulated, arm: str, time: float) -> dict[str, Any]:
-    estimate, variance = kaplan_meier(*trial.arm(arm), time)
+    curve = kaplan_meier(*trial.arm(arm))
+    estimate, variance = float(curve.at(time)), float(curve.variance_at(time))
     row = {"arm": arm, "time": time, "estimate": f"{estimate:.2f}"}
     if not 0 < estimate < 1:
         return row
@@ -121,8 +123,8 @@ def _landmark(trial: Simulated, arm: str, time: float) -> dict[str, Any]:
 def _median(trial: Simulated, arm: str) -> dict[str, Any]:
     """Return the median with its interval by Brookmeyer and Crowley, where its limits exist."""
     time, event = trial.arm(arm)
-    found = km_median(time, event)
-    curve = [(at, *kaplan_meier(time, event, at)) for at in np.unique(time[event])]
+    made, times = kaplan_meier(time, event), np.unique(time[event])
+    found, curve = made.median, zip(times, made.at(times), made.variance_at(times), strict=True)
     inside = [at for at, s, v in curve if 0 < s < 1 and abs(math.log(s) - math.log(0.5)) <= QUANTILE * math.sqrt(v)]
     row = {"arm": arm, "estimate": f"{found:.1f}"}
     return row | ({"ci": [f"{inside[0]:.1f}", f"{max(inside[-1], found):.1f}"]} if inside else {})
@@ -137,7 +139,7 @@ def _follow_up(trial: Simulated, arm: str, told: str) -> dict[str, Any]:
 
 
 def _hazard_ratio(trial: Simulated) -> dict[str, Any]:
-    log_ratio, error = cox_fit(trial.time, trial.event, trial.treatment)
+    log_ratio, error = cox_of_patients(trial.time, trial.event, trial.treatment)
     limits = [f"{math.exp(log_ratio + z * error):.2f}" for z in (-QUANTILE, QUANTILE)]
     return {"estimate": f"{math.exp(log_ratio):.2f}", "ci": limits}
 
@@ -185,7 +187,7 @@ def _ranges(trial: Simulated, rebuilt: Reconstruction) -> Iterator[tuple[bool, f
             at = share * max(printed)
             if (time >= at).sum() >= FEWEST_LEFT and at <= rebuilt.unknowns.edges[-1]:
                 low, high = np.quantile(measure.survival(cohort, at), [0.025, 0.975])
-                truth = kaplan_meier(time, event, at)[0]
+                truth = float(kaplan_meier(time, event).at(at))
                 yield bool(low <= truth <= high), float(high - low), share > 1
 
 

@@ -38,7 +38,8 @@ from rich.console import Console
 from rich.table import Table
 
 from secondlook.data import Record
-from secondlook.data.cohort import MONTHS, cox_of_counts
+from secondlook.data.cohort import MONTHS
+from secondlook.data.estimators import cox
 from secondlook.data.publishing import Contents, Patients, Where, published
 from secondlook.data.reading import parse_record
 from secondlook.data.reconstruction import Reconstruction, members_of, reconstruct
@@ -200,8 +201,11 @@ def cox_effects(table: xr.Dataset) -> dict[str, tuple[Array, Array]]:
     deaths, exposure = chosen.deaths.to_numpy(), chosen.exposure.to_numpy()
 
     def ratio(reference: tuple[Any, ...], group: tuple[Any, ...]) -> tuple[Array, Array]:
-        cells = ((values, where) for where in (reference, group) for values in (deaths, exposure))
-        return cox_of_counts(*(values[where].reshape(-1, *values.shape[2:]).sum(axis=0) for values, where in cells))
+        def of(values: Array) -> Array:
+            cells = [values[where].reshape(-1, *values.shape[2:]).sum(axis=0) for where in (reference, group)]
+            return np.stack(cells, axis=-2)
+
+        return cox(of(deaths), of(exposure))
 
     every = np.arange(len(deaths))
     found = {"overall": ratio((every, 0), (every, 1))}

@@ -16,7 +16,8 @@ from ..data import Record
 from ..data.audit import VERDICTS
 from ..data.describe import Section, TrialSummary
 from ..data.imputed import POINT
-from ..data.labels import number_of
+from ..data.labels import number_of, shown_limits
+from ..data.publishing import p_text
 from .terminal import console
 
 if TYPE_CHECKING:
@@ -135,6 +136,16 @@ def with_interval(value: float, lower: float, upper: float, digits: int = 2) -> 
     if pd.isna(lower):
         return middle
     return f"{middle} ({low}{' to ' if lower < 0 else '-'}{high})"
+
+
+def cox_ratio(row: pd.Series) -> str:
+    """Return a row's Cox hazard ratio with its interval."""
+    return with_interval(row["cox"], *shown_limits(row["cox_lower"], row["cox_upper"]))
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value as papers print it, empty where there is none."""
+    return "" if pd.isna(p) else p_text(p)
 
 
 def percentage(row: pd.Series) -> str:

@@ -18,11 +18,13 @@ from ..models.imbalance import FORMS, estimate_label
 from . import evidence, judging, sensitivity, subgroups
 from .printing import (
     EVERYBODY,
+    cox_ratio,
     files,
     findings_of,
     first_prior,
     heading,
     line,
+    p_value,
     paragraph,
     percentage,
     probabilities,
@@ -302,7 +304,7 @@ def _modelled_landmark(estimates: pd.DataFrame, model: str, time: float) -> tupl
 
 
 def _data(record: Record) -> str:
-    return "the patients by month" if record.source == "patients" else "the rebuilt data"
+    return "the patients" if record.source == "patients" else "the rebuilt data"
 
 
 def comparison(record: Record, compared: pd.DataFrame) -> None:
@@ -340,23 +342,29 @@ def _overall_comparison(result: Reanalysis) -> None:
     _withheld(result.record, compared)
 
 
+PROPORTIONAL = "PH p"
 _SHRINKAGE = {"": "", "half-normal": "", subgroups.RAW: ", no pooling"}  # others are named
 
 
 def _compared(rows: pd.DataFrame) -> None:
-    columns = ("Patients", "Published", "Cox", "Posterior", "Model")
+    columns = ("Patients", "Published", "Cox", PROPORTIONAL, "Posterior", "Model")
     rows = rows.assign(model=_with_partition(rows))
     cells = [
         (
             "All" if row["subgroup"] == EVERYBODY else row["label"],
             published_ratio(row),
-            with_interval(row["cox"], row["cox_lower"], row["cox_upper"]),
+            cox_ratio(row),
+            p_value(row.get("proportional_p")),
             with_interval(row["posterior"], row["posterior_lower"], row["posterior_upper"]),
             row["model"] + _SHRINKAGE.get(row["shrinkage"], f", {row['shrinkage']}"),
         )
         for row in rows_of(rows)
     ]
     table(columns, cells)
+    if any(cell[3] for cell in cells):
+        paragraph(
+            f"{PROPORTIONAL}: Grambsch and Therneau's test of proportional hazards (score test, Kaplan-Meier time)."
+        )
 
 
 def _withheld(record: Record, compared: pd.DataFrame) -> None:

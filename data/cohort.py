@@ -15,18 +15,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from . import estimators
+from .estimators import Transform
+
 Array = NDArray[np.float64]
 MONTHS = {"days": 30.4375, "weeks": 30.4375 / 7, "months": 1.0, "years": 1 / 12}  # a month, in each unit
 LONGEST = 1200.0  # months of follow-up: whoever has more is measured in another unit
-Transform = Literal["plain", "log", "log-log"]
 MOST_NEWTON_STEPS, NEWTON_TOLERANCE = 8, 1e-8  # of the last step, whose error is of the order of its square
-TRANSFORMS: tuple[Transform, ...] = ("log-log", "log", "plain")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Cohort:
     @cached_property
     def greenwood_rate(self) -> Array:
         """Mean of ``r / R`` by interval: what each unit of time adds to Greenwood's sum."""
-        return self.rate * np.expm1(self.log_fall) / (self.log_fall * self.at_risk[..., :-1])
+        return estimators.greenwood_rates(self.rate, self.at_risk[..., :-1], self.log_fall)
 
     @property
     def cumulative_hazard(self) -> Array:
@@ -110,7 +110,7 @@ def percent_dead(cohort: Cohort) -> Array:
 
 def survival(cohort: Cohort, time: float) -> Array:
     """Return the Kaplan-Meier estimate at ``time``."""
-    return np.exp(-cohort.rate @ time_within(cohort.edges, time))
+    return estimators.survival_of_rates(cohort.rate, time_within(cohort.edges, time))
 
 
 def greenwood(cohort: Cohort, time: float) -> Array:
@@ -119,26 +119,8 @@ def greenwood(cohort: Cohort, time: float) -> Array:
 
 
 def survival_limit(cohort: Cohort, time: float, quantile: float, transform: Transform) -> Array:
-    """Return a confidence limit for survival at ``time``.
-
-    Parameters
-    ----------
-    cohort
-        Patients.
-    time
-        Landmark.
-    quantile
-        Normal quantile: negative for the lower limit, positive for the upper.
-    transform
-        Scale on which the limit is symmetric (Kalbfleisch and Prentice 1980 for ``log-log``).
-    """
-    estimate = survival(cohort, time)
-    deviation = quantile * np.sqrt(greenwood(cohort, time))
-    if transform == "plain":
-        return estimate * (1 + deviation)
-    if transform == "log":
-        return estimate * np.exp(deviation)
-    return estimate ** np.exp(deviation / np.log(estimate))
+    """Return a confidence limit for survival at ``time``, see `estimators.confidence_limit`."""
+    return estimators.confidence_limit(survival(cohort, time), greenwood(cohort, time), quantile, transform)
 
 
 def crossing(cumulative: Array, edges: NDArray[np.float64], level: Array | float) -> Array:
@@ -275,36 +257,17 @@ def quantile_near(share: Callable[[float], Array], probability: float, time: flo
 
 
 def cox(control: Cohort, treatment: Cohort) -> tuple[Array, Array]:
-    """Return the Cox model's log hazard ratio and standard error for two cohorts on one grid.
-
-    The score's root and the information of the partial likelihood, with person-time over interval length as
-    number at risk: ``U(b) = D1 - sum D p``, ``I(b) = sum D p (1 - p)``, ``p = E1 e^b / (E0 + E1 e^b)``.
+    """Return the Cox log hazard ratio and standard error of two cohorts on one grid: their person-time is at risk.
 
     Returns
     -------
     tuple of arrays
         Log hazard ratio, treatment over control, and its standard error.
     """
-    return cox_of_counts(control.deaths, control.exposure, treatment.deaths, treatment.exposure)
-
-
-def cox_of_counts(deaths0: Array, exposure0: Array, deaths1: Array, exposure1: Array) -> tuple[Array, Array]:
-    """Return `cox` for plain arrays whose last dimension is the interval."""
-    deaths = deaths0 + deaths1
-    odds = np.divide(exposure1, exposure0, out=np.zeros_like(deaths), where=exposure0 != 0)
-    one_arm_left = (exposure0 == 0) | (exposure1 == 0)
-    total = (deaths1 * ~one_arm_left).sum(axis=-1)
-    log_ratio = np.log(deaths1.sum(axis=-1) / exposure1.sum(axis=-1))
-    log_ratio = log_ratio - np.log(deaths0.sum(axis=-1) / exposure0.sum(axis=-1))
-    for _ in range(MOST_NEWTON_STEPS):  # quadratic from the crude rate ratio
-        share = odds * np.exp(log_ratio)[..., None]
-        share = share / (1 + share)
-        information = (deaths * share * (1 - share)).sum(axis=-1)
-        step = (total - (deaths * share).sum(axis=-1)) / information
-        log_ratio = log_ratio + step
-        if not (np.abs(step) > NEWTON_TOLERANCE).any():
-            break
-    return log_ratio, 1 / np.sqrt(information)
+    deaths, exposure = (
+        np.stack([getattr(control, name), getattr(treatment, name)], axis=-2) for name in ("deaths", "exposure")
+    )
+    return estimators.cox(deaths, exposure)
 
 
 def normal_quantile(level: float) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .cohort import TRANSFORMS, Transform
+from .estimators import TRANSFORMS, Transform
 from .outcomes import Survival
 from .printed import Printed
 

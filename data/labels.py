@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+UNBOUNDED = 1000.0  # a limit of a ratio beyond which data say nothing
+
 
 def within_text(label: str) -> str:
     """Return a label without its capital, unless that begins an abbreviation."""
@@ -25,3 +29,8 @@ def within_partition(label: str, partition: str) -> str:
     """
     short = label.removeprefix(f"{partition}: ")
     return short if short == label or len(short) == 1 else short[:1].upper() + short[1:]
+
+
+def shown_limits(lower: float, upper: float) -> tuple[float, float]:
+    """Return limits of a ratio as they are shown: 0 and infinite where data say nothing, beyond a factor of 1000."""
+    return (0.0 if lower < 1 / UNBOUNDED else lower), (math.inf if upper > UNBOUNDED else upper)

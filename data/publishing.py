@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from .estimators import Array, Mask, confidence_limit, cox_of_patients, kaplan_meier
 from .fields import ARMS, ArmId
 
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 Where = Mapping[str, str | Sequence[str]]
 QUANTILE = float(ndtri(0.975))
 QUARTILES = (("q25", 0.25), ("median", 0.5), ("q75", 0.75))
@@ -129,84 +128,6 @@ def published(patients: Patients, contents: Contents) -> dict[str, Any]:
     }
 
 
-def cox_fit(time: Array, event: Mask, group: Mask, entry: Array | None = None) -> tuple[float, float]:
-    """Return the Cox log hazard ratio of one binary covariate and its standard error (Efron's ties).
-
-    Parameters
-    ----------
-    time, event, group
-        One entry per patient.
-    entry
-        When each came under observation; all at time zero without.
-
-    Returns
-    -------
-    tuple of float
-        Infinite, with an infinite standard error, where events of one group alone can be compared.
-    """
-    died, of_group = time[event], group[event]
-    times, place, ties = np.unique(died, return_inverse=True, return_counts=True)
-    tied = ties[place]
-    rank = np.empty(died.size)
-    rank[np.argsort(place, kind="stable")] = np.arange(died.size) - np.repeat(np.cumsum(ties) - ties, ties)
-    at_risk = []
-    for mask, dead in ((group, of_group), (~group, ~of_group)):
-        number = mask.sum() - np.searchsorted(np.sort(time[mask]), times)
-        late = 0 if entry is None else mask.sum() - np.searchsorted(np.sort(entry[mask]), times)
-        at_risk.append((number - late)[place] - rank / tied * np.bincount(place, dead, times.size)[place])
-    compared = np.minimum(*at_risk) > 0
-    events = float(of_group[compared].sum())
-    if not 0 < events < compared.sum():
-        return math.copysign(math.inf, events - 0.5), math.inf
-    log_ratio = 0.0
-    for _ in range(50):
-        odds = at_risk[0][compared] * math.exp(log_ratio)
-        share = odds / (odds + at_risk[1][compared])
-        information = float((share * (1 - share)).sum())
-        step = (events - share.sum()) / information
-        log_ratio += float(np.clip(step, -1, 1))
-        if abs(step) < 1e-10:
-            break
-    return log_ratio, 1 / math.sqrt(information)
-
-
-def kaplan_meier(time: Array, event: Mask, at: float) -> tuple[float, float]:
-    """Return the Kaplan-Meier estimate and Greenwood's variance of its logarithm.
-
-    Deaths at one time are taken one after the other, before the censored: their product and their sum are those of
-    all at once.
-
-    Parameters
-    ----------
-    time, event
-        One entry per patient.
-    at
-        When.
-    """
-    order = np.lexsort((~event, time))
-    at_risk = np.arange(time.size, 0, -1)[event[order] & (time[order] <= at)]
-    return float(np.prod(1 - 1 / at_risk)), float(np.sum(1 / (at_risk * np.maximum(at_risk - 1, 1))))
-
-
-def kaplan_meier_curve(time: Array, event: Mask) -> tuple[Array, Array]:
-    """Return patients' times in order and the Kaplan-Meier estimate after each, shape ``(n,)`` both.
-
-    Parameters
-    ----------
-    time, event
-        One entry per patient.
-    """
-    order = np.lexsort((~event, time))
-    return time[order], np.cumprod(np.where(event[order], 1 - 1 / np.arange(time.size, 0, -1), 1.0))
-
-
-def km_median(time: Array, event: Mask) -> float | None:
-    """Return the Kaplan-Meier median, ``None`` when it is not reached."""
-    ordered, survival = kaplan_meier_curve(time, event)
-    below = np.flatnonzero(survival <= 0.5)
-    return float(ordered[below[0]]) if below.size else None
-
-
 def p_text(p: float) -> str:
     """Return a p-value as papers print it: two decimals, three below 0.01."""
     return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.01 else f"{p:.2f}"
@@ -227,7 +148,7 @@ def _prognostic(patients: Patients, where: Where, digits: int) -> dict[str, Any]
 
 def _ratio(patients: Patients, where: Where, among: Mask, group: Mask, digits: int) -> dict[str, Any]:
     """Return the hazard ratio of a group over the others among some patients."""
-    log_ratio, error = cox_fit(patients.time[among], patients.event[among], group[among])
+    log_ratio, error = cox_of_patients(patients.time[among], patients.event[among], group[among])
     limits = [f"{math.exp(log_ratio + z * error):.{digits}f}" for z in (-QUANTILE, QUANTILE)]
     p = 2 * float(ndtr(-abs(log_ratio) / error))
     row = {"estimate": f"{math.exp(log_ratio):.{digits}f}", "ci": limits, "p": p_text(p)}
@@ -240,18 +161,18 @@ def _named(where: Where) -> dict[str, Any]:
 
 def _survival(patients: Patients, arm: ArmId, where: Where, at: float, digits: int) -> dict[str, Any]:
     mask = patients.arm(arm) & patients.inside(where)
-    estimate, variance = kaplan_meier(patients.time[mask], patients.event[mask], at)
+    curve = kaplan_meier(patients.time[mask], patients.event[mask])
+    estimate, variance = float(curve.at(at)), float(curve.variance_at(at))
     row = {"arm": arm, "time": at, "estimate": f"{estimate:.{digits}f}"} | _named(where)
     if not 0 < estimate < 1:
         return row
-    power = np.exp(np.array([-1, 1]) * QUANTILE * math.sqrt(variance) / math.log(estimate))
-    low, high = sorted(float(estimate**exponent) for exponent in power)
+    low, high = (confidence_limit(estimate, variance, z, "log-log") for z in (-QUANTILE, QUANTILE))
     return row | {"ci": [f"{low:.{digits}f}", f"{high:.{digits}f}"]}
 
 
 def _median(patients: Patients, arm: ArmId) -> list[dict[str, Any]]:
     mask = patients.arm(arm)
-    median = km_median(patients.time[mask], patients.event[mask])
+    median = kaplan_meier(patients.time[mask], patients.event[mask]).median
     return [] if median is None else [{"arm": arm, "estimate": f"{median:.1f}"}]
 
 

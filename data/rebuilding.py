@@ -15,11 +15,12 @@ import numpy as np
 from .cohort import MONTHS
 from .conduct import Arms
 from .curves import RebuiltCurves, rebuild_curves
+from .estimators import cox_of_patients, kaplan_meier
 from .fields import ARMS
 from .imputed import Imputed
 from .outcomes import HazardRatio, Survival
 from .printed import Printed
-from .publishing import QUANTILE, cox_fit, kaplan_meier
+from .publishing import QUANTILE
 from .reconstruction import reconstruct
 from .record import Record
 
@@ -133,19 +134,18 @@ def _survival(record: Record, curves: RebuiltCurves) -> list[Survival]:
     found = []
     for arm in ARMS:
         time, event = curves.of_arm(arm)
+        curve = kaplan_meier(time, event == 1)
         for at in np.arange(step, time.max(), step).tolist():
             if (time >= at).sum() >= FEWEST_AT_RISK:
-                estimate = Printed(f"{kaplan_meier(time, event == 1, at)[0]:.2f}")
+                estimate = Printed(f"{float(curve.at(at)):.2f}")
                 found.append(Survival(arm=arm, time=at, estimate=estimate, source=CURVE))
     return found
 
 
 def _effect(curves: RebuiltCurves) -> HazardRatio:
     rows = curves.patients
-    log_ratio, error = cox_fit(
-        np.maximum(rows["time"].to_numpy(), 1e-9),
-        rows["event"].to_numpy() == 1,
-        (rows["arm"] == "treatment").to_numpy(),
+    log_ratio, error = cox_of_patients(
+        rows["time"].to_numpy(), rows["event"].to_numpy() == 1, (rows["arm"] == "treatment").to_numpy()
     )
     texts = [Printed(f"{math.exp(log_ratio + z * error):.2f}") for z in (0.0, -QUANTILE, QUANTILE)]
     return HazardRatio(label="All patients", estimate=texts[0], ci=(texts[1], texts[2]), source=CURVE)

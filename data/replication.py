@@ -20,7 +20,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .cohort import Array, cox_of_counts
+from .cohort import Array
+from .estimators import cox
 from .reconstruction.unknowns import Cells, RealisedTable
 from .table import edges as table_edges
 
@@ -99,33 +100,6 @@ def exposure_at_deaths(at_risk: Array | Counts, gone: Array | Counts, steps: Arr
     return np.asarray((at_risk - np.maximum(gone - 1, 0) / 2) * steps)
 
 
-def cox_of_replicates(deaths: Array, exposure: Array) -> tuple[Array, Array]:
-    """Return log hazard ratios and standard errors of Cox fits.
-
-    An effect with deaths in one arm only is infinite, with an infinite standard error; without deaths it is not a
-    number.
-
-    Parameters
-    ----------
-    deaths, exposure
-        Shape ``(..., arm, interval)``; see `exposure_at_deaths`.
-
-    Returns
-    -------
-    tuple of arrays
-        Shape ``(...)``.
-    """
-    both_at_risk = (exposure > 0).all(axis=-2, keepdims=True)
-    deaths, exposure = deaths * both_at_risk, exposure * both_at_risk
-    died = deaths.sum(axis=-1) > 0
-    log_ratios = np.select([~died.any(axis=-1), ~died[..., 0], ~died[..., 1]], [np.nan, np.inf, -np.inf], 0.0)
-    errors = np.full_like(log_ratios, np.inf)
-    fitted = died.all(axis=-1)
-    arms = [(deaths[fitted][:, arm], exposure[fitted][:, arm]) for arm in (0, 1)]
-    log_ratios[fitted], errors[fitted] = cox_of_counts(*arms[0], *arms[1])
-    return log_ratios, errors
-
-
 @dataclass(frozen=True)
 class ReplicatedTable(RealisedTable):
     """Many simulated trials as one stack of tables.
@@ -143,7 +117,7 @@ class ReplicatedTable(RealisedTable):
     def cox(self, control: Cells, treatment: Cells) -> tuple[Array, Array]:
         """Return the Cox model's log hazard ratio and standard error for two groups of cells.
 
-        See `cox_of_replicates`.
+        See `estimators.cox`.
         """
 
         def fitted() -> tuple[Array, Array]:
@@ -151,7 +125,7 @@ class ReplicatedTable(RealisedTable):
                 np.stack([_added(values, cells) for cells in (control, treatment)], axis=-2)
                 for values in (self.deaths, self.gone, np.where(self.at_risk > NOBODY, self.at_risk, 0)[..., :-1])
             )
-            return cox_of_replicates(deaths, exposure_at_deaths(at_risk, gone, np.diff(self.edges)))
+            return cox(deaths, exposure_at_deaths(at_risk, gone, np.diff(self.edges)))
 
         return self._once((control, treatment), fitted)
 

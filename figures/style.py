@@ -18,6 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from ..data.labels import shown_limits
+
 WIDE: Final = 180.0
 TWO_COLUMNS: Final = 160.0
 MM_PER_INCH: Final = 25.4
@@ -150,8 +152,9 @@ def _round_step(rough: float, unit: float) -> float:
 
 
 def interval_text(middle: float, lower: float, upper: float) -> str:
-    """Return an estimate and its interval as papers print them, such as ``0.66 (0.49–0.88)``."""  # noqa: RUF002
-    return f"{middle:.2f} ({lower:.2f}\N{EN DASH}{upper:.2f})"
+    """Return a ratio and its interval as papers print them, such as ``0.66 (0.49–0.88)``."""  # noqa: RUF002
+    low, high = shown_limits(lower, upper)
+    return f"{middle:.2f} ({low:.2f}\N{EN DASH}{high:.2f})"
 
 
 def probability_text(probability: float) -> str:

@@ -1,4 +1,4 @@
-"""Survival by arm: posterior curves with credible bands, and what the paper printed on top."""
+"""Survival by arm: posterior curves with credible bands, and what the paper printed or patients show on top."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..data import ARMS
+from ..data.estimators import kaplan_meier_of_table
+from ..data.fields import ArmId
 from ..data.outcomes import Survival
-from ..data.table import edges, numbers_at_risk
+from ..data.table import edges, numbers_at_risk, pooled
 from ..inference import Reanalysis
 from ..inference.quantities import Curves, SurvivalCurves
 from .selection import CURVES, Array, arm_title, curves_fit, digitised_points, flat, last_time
@@ -27,6 +29,8 @@ LABELS = {"nonproportional": "Hazard ratio free over time", "piecewise": "Propor
 PRINTED: dict[str, Any] = {"markersize": 4.5, "markerfacecolor": "white", "markeredgecolor": BLACK}
 PRINTED_LABEL = "Published, with its interval"
 DIGITISED: dict[str, Any] = {"marker": ".", "linestyle": "", "markersize": 3.0, "markeredgewidth": 0.0}
+OBSERVED: dict[str, Any] = {"linestyle": "-", "linewidth": 0.7}
+OBSERVED_LABEL = "Kaplan-Meier"
 SIDE_BY_SIDE = {tuple: HandlerTuple(ndivide=None, pad=0.6)}
 FIRST_ROW, ROW_HEIGHT = -33.0, 10.0  # points below the axis
 LEFT_OF_COUNTS = 14.0
@@ -34,7 +38,7 @@ DODGE = 0.006  # landmarks of the two arms stand this share of the time axis to 
 
 
 def survival(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
-    """Draw posterior survival of both arms with 95% bands, digitised points, and landmarks with their intervals.
+    """Draw posterior survival of both arms with 95% bands; Kaplan-Meier, digitised points, landmarks on top.
 
     Parameters
     ----------
@@ -58,6 +62,7 @@ def survival(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
     _draw_bands(axes, main, last)
     for curves in others:
         _draw_medians(axes, curves, last)
+    _draw_kaplan_meier(axes, reanalysis, last)
     _draw_points(axes, digitised_points(reanalysis), last)
     _draw_landmarks(axes, reanalysis, last)
     _dress(axes, reanalysis, last)
@@ -69,6 +74,28 @@ def survival(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
 def curve_quantiles(curves: SurvivalCurves, arm: int, times: Array) -> Array:
     """Return the posterior's 2.5%, 50% and 97.5% survival at some times, shape ``(3, times)``."""
     return np.array([np.quantile(flat(curves.survival(arm, time)), BAND) for time in times]).T
+
+
+def kaplan_meier_curves(reanalysis: Reanalysis) -> dict[ArmId, pd.DataFrame]:
+    """Return the Kaplan-Meier curve of each arm's known patients: columns ``time`` and ``survival``.
+
+    From the survival table, as results hold no patients: at the intervals' bounds, while some are followed up.
+
+    Parameters
+    ----------
+    reanalysis
+        Nothing is known of the patients' curves where they are rebuilt.
+    """
+    if reanalysis.record.source != "patients" or reanalysis.table is None:
+        return {}
+    table = pooled(reanalysis.table).isel(imputation=0, stratum=0)
+    survival, bounds = kaplan_meier_of_table(table), edges(table)
+    curves = {}
+    for arm in ARMS:
+        followed = 1 + int(np.flatnonzero(table.exposure.sel(arm=arm).to_numpy() > 0)[-1])
+        values = np.append(1.0, survival.sel(arm=arm).to_numpy())[: followed + 1]
+        curves[arm] = pd.DataFrame({"time": bounds[: followed + 1], "survival": values})
+    return curves
 
 
 def _draw_bands(axes: Axes, curves: Curves, last: float) -> None:
@@ -87,6 +114,13 @@ def _draw_medians(axes: Axes, curves: Curves, last: float) -> None:
         axes.plot(
             times, middle, color=ARM_STYLES[arm].colour, linestyle=":", linewidth=0.9, gid=f"proportional-{arm}"
         )
+
+
+def _draw_kaplan_meier(axes: Axes, reanalysis: Reanalysis, last: float) -> None:
+    for arm, curve in kaplan_meier_curves(reanalysis).items():
+        own = curve[curve["time"].le(last)]
+        colour = ARM_STYLES[arm].colour
+        axes.step(own["time"], own["survival"], where="post", color=colour, **OBSERVED, gid=f"kaplan-meier-{arm}")
 
 
 def _draw_points(axes: Axes, points: pd.DataFrame, last: float) -> None:
@@ -152,6 +186,9 @@ def _legends(figure: Figure, axes: Axes, reanalysis: Reanalysis, models: list[st
     if len(models) > 1:
         kinds.append(Line2D([], [], color=GREY, linestyle=":", linewidth=0.9))
         names.append(f"{LABELS[models[1]]}: median")
+    if kaplan_meier_curves(reanalysis):
+        kinds.append(tuple(Line2D([], [], color=ARM_STYLES[arm].colour, **OBSERVED) for arm in reversed(ARMS)))
+        names.append(OBSERVED_LABEL)
     if not digitised_points(reanalysis).empty:
         kinds.append(tuple(Line2D([], [], color=ARM_STYLES[arm].colour, **DIGITISED) for arm in reversed(ARMS)))
         names.append("Digitised")

@@ -13,6 +13,7 @@ COMPARISON = (
     *("trial", "partition", "subgroup", "label", "published", "published_lower", "published_upper"),
     *("published_level", "cox", "cox_lower", "cox_upper", "posterior", "posterior_lower", "posterior_upper"),
     *("model", "shrinkage", "prior", "withheld", "withheld_lower", "withheld_upper"),
+    "proportional_p",
 )
 CREDIBILITY = (
     *("trial", "partition", "subgroup", "label", "patients_control", "patients_treatment", "events", "events_lower"),

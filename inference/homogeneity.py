@@ -30,10 +30,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..data import OVERALL, Subgroup
-from ..data.cohort import cox_of_counts, normal_quantile
+from ..data.cohort import normal_quantile
+from ..data.estimators import cox
 from ..data.replication import (
     censoring_rates,
-    cox_of_replicates,
     entering_shares,
     exposure_at_deaths,
     simulated_intervals,
@@ -209,7 +209,7 @@ def homogeneous_trials(
     for imputation, share in enumerate(np.array_split(np.arange(trials), imputations)):
         population = _population(tables, imputation, log_hazard_ratio)
         groups = np.array([members(population.levels, one) for one in (*subgroups, OVERALL)], dtype=float)
-        parts.append(cox_of_replicates(*_drawn(population, groups, log_hazard_ratio, steps, share.size, rng)))
+        parts.append(cox(*_drawn(population, groups, log_hazard_ratio, steps, share.size, rng)))
     log_ratios, errors = (np.concatenate(values) for values in zip(*parts, strict=True))
     return HomogeneousTrials(tuple(subgroups), log_ratios[:, :-1], errors[:, :-1], log_ratios[:, -1], "table")
 
@@ -271,9 +271,8 @@ def common_log_hazard_ratio(tables: Sequence[xr.Dataset]) -> float:
 def _stratified(table: xr.Dataset) -> float:
     """Return the stratified Cox estimate: every interval of every stratum has its own term of the score."""
     cells = table[["deaths", "exposure"]].stack(cell=("stratum", "interval"), create_index=False)
-    arms = [cells.isel(arm=arm).transpose("imputation", "cell") for arm in (0, 1)]
-    counts = [arm[name].to_numpy() for arm in arms for name in ("deaths", "exposure")]
-    return float(cox_of_counts(*counts)[0].mean())
+    counts = (cells[name].transpose("imputation", "arm", "cell").to_numpy() for name in ("deaths", "exposure"))
+    return float(cox(*counts)[0].mean())
 
 
 def _population(tables: Sequence[xr.Dataset], imputation: int, log_hazard_ratio: float) -> _Population:

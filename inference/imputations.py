@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import Lock
 
+import pandas as pd
 import xarray as xr
 
 from ..data.imputed import Imputed
@@ -17,9 +18,12 @@ class Imputations:
     ----------
     source
         A rebuilt trial, or the table of known patients.
+    patients
+        The patients, where they are known; nothing of them is kept with results.
     """
 
-    def __init__(self, source: Imputed | xr.Dataset) -> None:
+    def __init__(self, source: Imputed | xr.Dataset, patients: pd.DataFrame | None = None) -> None:
+        self.patients = patients
         self.reconstruction: Imputed | None = None if isinstance(source, xr.Dataset) else source
         self._drawing = Lock()
         self._table = source if isinstance(source, xr.Dataset) else None

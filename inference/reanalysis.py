@@ -390,7 +390,8 @@ def _collected(
     worth = judged(record, results, sources, landmarks, options, notes.add)
     tables = {name: source.tables for name, source in sources.items()}
     made = {name: source.reconstruction for name, source in sources.items() if source.reconstruction is not None}
-    compared = comparison_rows(record, estimates, tables, _withheld(record, made.get(""), options))
+    patients = sources[""].patients if "" in sources else None
+    compared = comparison_rows(record, estimates, tables, _withheld(record, made.get(""), options), patients)
     sheets = [one.fit_sheet for one in made.values()] or [pd.DataFrame(columns=list(FIT_SHEET_COLUMNS))]
     resolved = {
         "landmarks": list(landmarks),

@@ -72,7 +72,7 @@ def tables_of(record: Record, partitions: Sequence[str], options: Options, notes
         record.check_both_arms("models")
     if record.source == "patients" and partitions:
         patients = read_patients(record, notes.add)
-        found = {name: Imputations(patient_table(patients, record, name, notes.add)) for name in partitions}
+        found = {name: Imputations(patient_table(patients, record, name, notes.add), patients) for name in partitions}
         if record.curve:
             notes.add("the record names patients: its digitised curves are not used")
         for note in _miscounted(record, patients):

@@ -22,7 +22,8 @@ from scipy.special import ndtr
 from ..data import ARMS, OVERALL, Printed, Record, Subgroup
 from ..data import cohort as measure
 from ..data.audit.landmarks import both_arms
-from ..data.cohort import Cohort, Transform
+from ..data.cohort import Cohort
+from ..data.estimators import Transform
 from ..data.intervals import interval_transform
 from ..data.outcomes import Survival
 from ..data.reconstruction import Reconstruction, Target

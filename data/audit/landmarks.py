@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from scipy.special import ndtri
 
-from ..cohort import Transform
+from ..estimators import Transform
 from ..fields import ARMS
 from ..intervals import interval_transform
 from ..outcomes import HazardRatio, Survival

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from ..publishing import kaplan_meier_curve
+from ..estimators import kaplan_meier
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -163,9 +163,8 @@ class ArmCurve:
 
 def survival_at(time: Array, died: NDArray[np.bool_], *when: Array) -> tuple[Array, ...]:
     """Return the Kaplan-Meier estimate of patients at some times, each an array of them."""
-    ordered, survival = kaplan_meier_curve(time, died)
-    steps = np.append(1.0, survival)
-    return tuple(steps[np.searchsorted(ordered, at, side="right")] for at in when)
+    curve = kaplan_meier(time, died)
+    return tuple(curve.at(one) for one in when)
 
 
 @dataclass(frozen=True)

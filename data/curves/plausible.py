@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import input_error
+from ..estimators import cox_of_patients, kaplan_meier
 from ..fields import ARMS, ArmId
-from ..publishing import cox_fit, km_median
 from ..record import Record
 from .deaths import Fits, printed_total
 from .path import Array
@@ -65,7 +65,7 @@ def _differ(fits: Fits) -> bool:
     time, event, treated = _together(fits)
     if event.all():
         return False
-    ratio, error = cox_fit(np.maximum(time, 1e-9), ~event, treated)
+    ratio, error = cox_of_patients(time, ~event, treated)
     return abs(ratio) > MOST_ERRORS * error
 
 
@@ -85,7 +85,7 @@ def _field(record: Record, arm: ArmId) -> tuple[str, int | None]:
 def _followed(record: Record, arm: ArmId, fit: ArmFit) -> float:
     """Return when half of an arm's patients would have been censored, by reverse Kaplan-Meier."""
     time, event = fit.patients()
-    end = km_median(time, ~event) or fit.known.end
+    end = kaplan_meier(time, ~event).median or fit.known.end
     if fit.is_open and end < HARDLY * fit.known.end:
         told = f"with that half of the patients of {arm} would be censored by {end:.2g} of {fit.known.end:.3g}"
         raise input_error(record.place, *_field(record, arm), f"{told} {record.time_unit}; check it, or leave it out")
@@ -127,7 +127,7 @@ def _contradiction(record: Record, fits: Fits) -> Iterator[str]:
     if printed is None or not all(map(_is_determined, fits)):
         return
     time, event, treated = _together(fits)
-    found, error = cox_fit(np.maximum(time, 1e-9), event, treated)
+    found, error = cox_of_patients(time, event, treated)
     value = printed.treatment_over_control
     off = abs(found - math.log(value))
     tables = all(fit.known.has_table for fit in fits)

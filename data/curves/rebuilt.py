@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..cohort import cox_of_counts
 from ..errors import input_error
+from ..estimators import cox, cox_of_patients, kaplan_meier
 from ..fields import ARMS, ArmId
 from ..imputed import FIT_SHEET_COLUMNS, POINT, alone_note
 from ..patient_table import patient_table
-from ..publishing import QUANTILE, cox_fit, kaplan_meier, km_median
+from ..publishing import QUANTILE
 from ..record import Record
 from ..subgroup import OVERALL
 from .deaths import Fits, printed_total, share_out
@@ -148,9 +148,8 @@ class RebuiltCurves:
         """
         if item != "hazard_ratio" or len(self.fits) < len(ARMS):
             raise KeyError(item)
-        control, treatment = (self.table.isel(stratum=0, arm=arm) for arm in (0, 1))
-        cells = (one[name].to_numpy() for one in (control, treatment) for name in ("deaths", "exposure"))
-        return np.exp(cox_of_counts(*cells)[0])
+        table = self.table.isel(stratum=0)
+        return np.exp(cox(table.deaths.to_numpy(), table.exposure.to_numpy())[0])
 
     @cached_property
     def fit_sheet(self) -> pd.DataFrame:
@@ -200,7 +199,7 @@ class RebuiltCurves:
         for item in self.record.survival:
             if item.use and item.where.is_overall and item.arm in self.record.concerned:
                 time, event = self.of_arm(item.arm)
-                made = kaplan_meier(time, event == 1, item.time)[0]
+                made = float(kaplan_meier(time, event == 1).at(item.time))
                 number = item.estimate
                 yield _row(
                     "survival",
@@ -217,7 +216,7 @@ class RebuiltCurves:
             if median.use and median.where.is_overall and median.arm in self.record.concerned and median.estimate:
                 time, event = self.of_arm(median.arm)
                 number = median.estimate
-                made = km_median(time, event == 1) or (np.nan if median.reached else np.inf)
+                made = kaplan_meier(time, event == 1).median or (np.nan if median.reached else np.inf)
                 half = median.reached.half_width if median.reached else np.nan
                 value = median.reached.value if median.reached else np.nan
                 yield _row("median", median.arm, None, number.text, value, made, half, median.source, used=False)
@@ -229,7 +228,7 @@ class RebuiltCurves:
             return
         treated = (rows["arm"] == "treatment").to_numpy()
         group = ~treated if ratio.inverted else treated
-        log_ratio, error = cox_fit(np.maximum(rows["time"].to_numpy(), 1e-9), rows["event"].to_numpy() == 1, group)
+        log_ratio, error = cox_of_patients(rows["time"].to_numpy(), rows["event"].to_numpy() == 1, group)
         limits = zip(
             ("hazard_ratio lower", "hazard_ratio upper"), ratio.ci or (), (-QUANTILE, QUANTILE), strict=False
         )

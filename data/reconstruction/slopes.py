@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from .. import cohort as measure
-from ..cohort import Array, Cohort, Transform, time_within
+from ..cohort import Array, Cohort, time_within
+from ..estimators import Transform
 
 NOBODY = 1e-150  # person-time that is rounding error alone
 SMALL_FALL = 1e-4  # below it, a difference of exponentials is replaced by its series

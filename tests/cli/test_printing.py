@@ -6,6 +6,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,6 +17,32 @@ from secondlook.data.sources import Curve
 from secondlook.inference.columns import ESTIMATES
 
 TABLE = (("Patients", "Hazard ratio", "P(HR <0.80)"), [("ER/PR(-) HER2(+)", "0.66 (0.49-0.88)", "<0.001")])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((0.69, 0.54, 0.89), "0.69 (0.54-0.89)"),
+        ((0.05, 1e-9, 7e14), "0.05 (0.00-inf)"),
+        ((3.0, 0.2, np.inf), "3.00 (0.20-inf)"),
+        ((np.nan,) * 3, ""),
+    ],
+)
+def test_limits_of_cox_fits_that_tell_nothing_are_unbounded(numbers, text):
+    assert printing.cox_ratio(pd.Series(numbers, ["cox", "cox_lower", "cox_upper"])) == text
+
+
+def test_the_test_of_proportional_hazards_stands_beside_the_cox_fit(made, capsys):
+    compared = made().comparison
+    known = compared.assign(proportional_p=[0.633, *[np.nan] * (len(compared) - 1)])
+    record = load_record("gbsg2")
+    summary.comparison(record, known)
+    out = capsys.readouterr().out
+    assert "Cox fit to the patients, posterior" in out
+    assert " ".join(out.splitlines()[3].split()) == "Patients Published Cox PH p Posterior Model"
+    assert "0.66 (0.48-0.88) 0.63" in " ".join(out.split()) and "Grambsch and Therneau" in out
+    summary.comparison(record, compared)
+    assert "PH p" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("width", [24, 40, 80, 120])

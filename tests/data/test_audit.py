@@ -18,7 +18,7 @@ from secondlook.data.audit.baseline import chi_square, corrected_chi_square, fis
 from secondlook.data.audit.bounds import most_patients
 from secondlook.data.audit.design import per_arm
 from secondlook.data.describe import write_template
-from secondlook.data.publishing import cox_fit, kaplan_meier, km_median
+from secondlook.data.estimators import cox_of_patients, kaplan_meier
 from secondlook.data.reading import parse_record
 from secondlook.data.simulation import publish, simulate_trial
 from secondlook.data.subgroup import parse_key
@@ -438,12 +438,12 @@ def test_simulated_numbers_agree_with_lifelines():
     trial = simulate_trial(np.random.default_rng(3))
     rows = {"time": trial.time, "event": trial.event, "treatment": trial.treatment.astype(float)}
     summary = CoxPHFitter().fit(pd.DataFrame(rows), "time", "event").summary.loc["treatment"]
-    assert cox_fit(trial.time, trial.event, trial.treatment) == pytest.approx(
+    assert cox_of_patients(trial.time, trial.event, trial.treatment) == pytest.approx(
         (summary["coef"], summary["se(coef)"]), rel=1e-4
     )
     curve = KaplanMeierFitter().fit(trial.time, trial.event)
-    assert kaplan_meier(trial.time, trial.event, 24)[0] == pytest.approx(curve.predict(24), rel=1e-9)
-    assert km_median(trial.time, trial.event) == pytest.approx(curve.median_survival_time_)
+    assert kaplan_meier(trial.time, trial.event).at(24) == pytest.approx(curve.predict(24), rel=1e-9)
+    assert kaplan_meier(trial.time, trial.event).median == pytest.approx(curve.median_survival_time_)
 
 
 def test_coherent_papers_are_not_accused():

@@ -8,6 +8,7 @@ from scipy.stats import norm
 
 from secondlook.data import cohort as measure
 from secondlook.data.cohort import Cohort
+from secondlook.data.estimators import cox
 
 GRID = np.arange(0.0, 121.0)
 
@@ -163,9 +164,9 @@ def test_cox_of_a_constant_ratio_is_that_ratio():
 
 
 def test_cox_ignores_deaths_after_one_arm_has_gone():
-    counts = [np.array(values, dtype=float) for values in ([5, 5, 0], [50, 40, 0], [3, 4, 9], [50, 45, 30])]
-    log_ratio, error = measure.cox_of_counts(*counts)
-    without = measure.cox_of_counts(*(values[:2] for values in counts))
+    deaths, exposure = np.array([[5.0, 5, 0], [3, 4, 9]]), np.array([[50.0, 40, 0], [50, 45, 30]])
+    log_ratio, error = cox(deaths, exposure)
+    without = cox(deaths[:, :2], exposure[:, :2])
     assert log_ratio == pytest.approx(without[0], rel=1e-9)
     assert error == pytest.approx(without[1], rel=1e-9)
 

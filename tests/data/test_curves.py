@@ -18,8 +18,8 @@ from secondlook.data.curves import rebuild_curves
 from secondlook.data.curves.path import ArmCurve
 from secondlook.data.curves.plausible import check_plausible
 from secondlook.data.curves.rebuilding import fit_arm
+from secondlook.data.estimators import cox_of_patients, kaplan_meier
 from secondlook.data.outcomes import Survival
-from secondlook.data.publishing import cox_fit, kaplan_meier, kaplan_meier_curve, km_median
 from secondlook.data.reading import parse_record
 from secondlook.data.rebuilding import rebuild, with_curves
 from secondlook.inference import Options
@@ -142,7 +142,7 @@ def test_small_arms_meet_their_curve(with_deaths, with_table):
         death, censored = rng.exponential(12, 28), rng.uniform(3, 30, 28)
         time, event = np.minimum(death, censored), death <= censored
         at = np.linspace(0, time.max(), 65)
-        survival = np.array([kaplan_meier(time, event, one)[0] for one in at]) + rng.normal(0, 0.0025, 65)
+        survival = kaplan_meier(time, event).at(at) + rng.normal(0, 0.0025, 65)
         table = np.arange(0, time.max() - 1, 6) if with_table else np.zeros(1)
         at_risk, deaths = (time[:, None] >= table).sum(axis=0), int(event.sum())
         known = ArmCurve(at, survival, table, at_risk, deaths if with_deaths else None, time.max())
@@ -191,7 +191,7 @@ def test_known_deaths_are_met(study, trial):
     found, died = alone.patients()
     assert died.sum() == event.sum()
     assert found.size == time.size
-    assert kaplan_meier(found, died, 24.0)[0] == pytest.approx(kaplan_meier(time, event, 24.0)[0], abs=0.02)
+    assert kaplan_meier(found, died).at(24.0) == pytest.approx(kaplan_meier(time, event).at(24.0), abs=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -300,8 +300,8 @@ def test_follow_up_ends_with_the_curve_where_the_risk_table_goes_on(located):
     sheet = made.fit_sheet
     shown = sheet[sheet["item"].eq("at_risk") & sheet["arm"].eq("control")]
     assert list(shown["time"]) == [12, 24] and (shown["half_widths_off"] == 0).all()
-    rows = made.patients.assign(time=made.patients["time"].clip(lower=1e-9))
-    log_ratio, _ = cox_fit(
+    rows = made.patients
+    log_ratio, _ = cox_of_patients(
         rows["time"].to_numpy(), rows["event"].to_numpy() == 1, rows["arm"].eq("treatment").to_numpy()
     )
     assert abs(log_ratio) < 0.06  # one curve in both arms
@@ -314,12 +314,12 @@ def test_small_study(study):
     """One trial of the benchmark; that prints how far all of them are off."""
     for trial in (study.simulated(20, 1265, 1),):
         (made,) = study.rebuilt(trial, 1, 20, ways=["risk table"])["risk table"]
-        log_ratio = [cox_fit(np.maximum(one.time, 1e-6), one.event, one.treatment)[0] for one in (trial, made)]
+        log_ratio = [cox_of_patients(one.time, one.event, one.treatment)[0] for one in (trial, made)]
         assert abs(log_ratio[0] - log_ratio[1]) < LOG_RATIO
         assert made.event.sum() == pytest.approx(trial.event.sum(), rel=DEATHS)
         for treated in (False, True):
             medians = [
-                km_median(one.time[one.treatment == treated], one.event[one.treatment == treated])
+                kaplan_meier(one.time[one.treatment == treated], one.event[one.treatment == treated]).median
                 for one in (trial, made)
             ]
             if None not in medians:
@@ -337,9 +337,7 @@ def test_deaths_alone(study, made_by):
     """Without a risk table the arms' deaths tell when patients were censored: half a standard error off at most."""
     trial = made_by(study)
     (made,) = study.rebuilt(trial, 1, int(trial.name), ways=["deaths alone"])["deaths alone"]
-    (truth, error), (found, _) = (
-        cox_fit(np.maximum(one.time, 1e-6), one.event, one.treatment) for one in (trial, made)
-    )
+    (truth, error), (found, _) = (cox_of_patients(one.time, one.event, one.treatment) for one in (trial, made))
     assert made.event.sum() == trial.event.sum()
     assert abs(found - truth) < 0.5 * error
 
@@ -529,12 +527,12 @@ def test_known_deaths_under_early_censoring_leave_the_curve_where_it_is(study, s
     at, survival = study.digitised(time, event, time.max(), rng)
     known = ArmCurve(at, survival, np.array([0.0]), np.array([300]), int(event.sum()), float(at[-1]))
     fit = fit_arm(known)
-    off = np.abs([kaplan_meier(*fit.patients(), when)[0] - level for when, level in zip(at, survival, strict=True)])
+    off = np.abs(kaplan_meier(*fit.patients()).at(at) - survival)
     many = np.array([(time >= when).sum() >= 10 for when in at])
     assert off[many].mean() < 0.02 and np.median(off) < 0.05  # a step of the last few is larger
     assert fit.chains[0].deaths.sum() == pytest.approx(event.sum(), rel=0.05)
-    half_censored = km_median(time, ~event)
-    assert km_median(fit.patients()[0], ~fit.patients()[1]) == pytest.approx(half_censored, rel=0.25)
+    half_censored = kaplan_meier(time, ~event).median
+    assert kaplan_meier(fit.patients()[0], ~fit.patients()[1]).median == pytest.approx(half_censored, rel=0.25)
 
 
 def scaled(text, by):
@@ -581,8 +579,8 @@ def test_known_deaths_leave_the_last_steps_alone():
     at_risk = np.array([(months >= at).sum() for at in table])
     found, died = fit_arm(ArmCurve(*read, table, at_risk, 205, float(read[0][-1]))).patients()
     assert died.sum() == 205
-    assert kaplan_meier(found, died, 80.0)[0] == pytest.approx(0.348, abs=0.015)
-    assert kaplan_meier(found, died, 82.0)[0] == pytest.approx(0.232, abs=0.015)
+    assert kaplan_meier(found, died).at(80.0) == pytest.approx(0.348, abs=0.015)
+    assert kaplan_meier(found, died).at(82.0) == pytest.approx(0.232, abs=0.015)
 
 
 def test_strata_follow_the_curves(published, rebuilt):
@@ -612,9 +610,8 @@ def test_strata_follow_the_curves(published, rebuilt):
 
 def software_table(time, event, corners):
     """A Kaplan-Meier table as software writes it: four decimals, a row for each death's time or both corners."""
-    ordered, survival = kaplan_meier_curve(time, event)
     times = np.unique(time[event])
-    after = survival[np.searchsorted(ordered, times, side="right") - 1].round(4)
+    after = kaplan_meier(time, event).at(times).round(4)
     if not corners:
         return np.append(0.0, times), np.append(1.0, after)
     before = np.append(1.0, after[:-1])
@@ -645,7 +642,7 @@ def test_tables_of_software_are_rebuilt_with_their_deaths(size, unit, corners):
         logs.append(fit_arm(known).patients())
         assert logs[-1][1].sum() == pytest.approx(event.sum(), abs=max(1, 0.02 * event.sum()))
     ratios = [
-        cox_fit(np.concatenate(times), np.concatenate(events), np.repeat([False, True], size))
+        cox_of_patients(np.concatenate(times), np.concatenate(events), np.repeat([False, True], size))
         for times, events in (zip(*arms, strict=True), zip(*logs, strict=True))
     ]
     assert ratios[1][0] == pytest.approx(

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from lifelines import CoxPHFitter, KaplanMeierFitter
 
-from secondlook.data.publishing import Contents, Patients, cox_fit, kaplan_meier, published
+from secondlook.data.estimators import cox_of_patients, kaplan_meier
+from secondlook.data.publishing import Contents, Patients, published
 from secondlook.data.reading import parse_record
 from secondlook.data.reconstruction import reconstruct
 
@@ -56,7 +57,7 @@ def test_the_patients_own_table_has_their_cox_fit(recovery, patients):
     effects = recovery.cox_effects(recovery.patient_table(patients, strata.subgroups))
     for level in ("pre", "post"):
         inside = patients.inside({"menopause": level})
-        exact = cox_fit(patients.time[inside], patients.event[inside], patients.treatment[inside])
+        exact = cox_of_patients(patients.time[inside], patients.event[inside], patients.treatment[inside])
         log_ratio, error = (float(values[0]) for values in effects[f"menopause={level}"])
         assert log_ratio == pytest.approx(exact[0], abs=0.03 * exact[1])  # order within a month is lost
         assert error == pytest.approx(exact[1], rel=0.01)
@@ -73,9 +74,9 @@ def test_tied_times_agree_with_lifelines(patients):
     rows = pd.DataFrame({"time": patients.time, "event": patients.event, "treatment": patients.treatment * 1.0})
     summary = CoxPHFitter().fit(rows, "time", "event").summary.loc["treatment"]
     expected = (summary["coef"], summary["se(coef)"])  # Efron's ties
-    assert cox_fit(patients.time, patients.event, patients.treatment) == pytest.approx(expected, rel=5e-3)
+    assert cox_of_patients(patients.time, patients.event, patients.treatment) == pytest.approx(expected, rel=5e-3)
     curve = KaplanMeierFitter().fit(patients.time, patients.event)
-    assert kaplan_meier(patients.time, patients.event, 36)[0] == pytest.approx(curve.predict(36), rel=1e-9)
+    assert kaplan_meier(patients.time, patients.event).at(36) == pytest.approx(curve.predict(36), rel=1e-9)
 
 
 def test_published_counts_and_survival():

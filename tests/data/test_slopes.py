@@ -8,6 +8,7 @@ import pytest
 
 from secondlook.data import cohort as measure
 from secondlook.data.cohort import Cohort
+from secondlook.data.estimators import TRANSFORMS
 from secondlook.data.reconstruction import slopes
 
 NAMES = ("at_risk", "deaths", "exposure", "censored")
@@ -61,7 +62,7 @@ def assert_slope(slope, function, cohorts, changed=0):
         ("greenwood", {"time": TIME}),
         *(
             ("survival_limit", {"time": TIME, "quantile": quantile, "transform": transform})
-            for transform in measure.TRANSFORMS
+            for transform in TRANSFORMS
             for quantile in (-1.96, 1.96)
         ),
         ("share_dead_by", {"time": TIME}),

@@ -16,6 +16,7 @@ def test_probability_is_never_printed_as_certain(probability, text):
 
 def test_interval_is_printed_as_papers_do():
     assert style.interval_text(0.659, 0.4904, 0.884) == "0.66 (0.49\N{EN DASH}0.88)"
+    assert style.interval_text(0.05, 1e-9, 7e14) == "0.05 (0.00\N{EN DASH}inf)"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from secondlook import figures
+from secondlook.data.sources import Patients
+from secondlook.data.table import survival_table
 from secondlook.figures.survival import at_risk
 
 
@@ -96,6 +98,29 @@ def test_the_patients_of_an_arm_come_from_the_table_where_they_are_not_printed(r
 def test_proportional_curves_have_the_bands_where_they_are_alone(remade):
     figure = figures.draw(remade("piecewise"), "survival")
     assert figure.legends[0].get_texts()[0].get_text() == "Proportional hazards: median and 95% band"
+
+
+def test_known_patients_have_the_kaplan_meier_curve_of_their_table(reanalysis):
+    """Yearly: 5 and then 6 of 20 controls die, all who are treated are censored in the second year."""
+    deaths = [[[[5.0, 6.0, 0.0], [0.0, 0.0, 0.0]]]]
+    exposure = [[[[210.0, 144.0, 108.0], [240.0, 120.0, 0.0]]]]
+    censored = [[[[0.0, 0.0, 9.0], [0.0, 20.0, 0.0]]]]
+    facts = {"trial": "made-up", "source": "patients", "time_unit": "months"}
+    table = survival_table(deaths, exposure, censored, [[[20, 20]]], [0, 12, 24, 36], **facts)
+    source = {"file": "p.csv", "time": "t", "event": "e", "arm": "a", "control": "0", "treatment": "1"}
+    record = reanalysis.record.model_copy(update={"patients": Patients(**source)})
+    known = dataclasses.replace(reanalysis, record=record, tables={"": table})
+    figure = figures.draw(known, "survival")
+    lines = [by_gid(figure.axes[0].lines, f"kaplan-meier-{arm}") for arm in ("control", "treatment")]
+    assert [line.get_drawstyle() for line in lines] == ["steps-post"] * 2
+    np.testing.assert_allclose(lines[0].get_xydata(), [[0, 1], [12, 0.75], [24, 0.45], [36, 0.45]])
+    np.testing.assert_allclose(lines[1].get_xydata(), [[0, 1], [12, 1], [24, 1]])  # nobody is left
+    assert "Kaplan-Meier" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_rebuilt_patients_have_no_kaplan_meier_curve(figure):
+    assert not [line for line in figure.axes[0].lines if str(line.get_gid()).startswith("kaplan")]
+    assert "Kaplan-Meier" not in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_digitised_points_are_drawn_up_to_the_end(reanalysis):

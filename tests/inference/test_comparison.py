@@ -5,7 +5,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from lifelines import CoxPHFitter
 
+from secondlook.data.patient_table import patient_table
+from secondlook.data.patients import check_patients
 from secondlook.data.reading import parse_record
 from secondlook.data.table import patient_rows, survival_table
 from secondlook.inference.comparison import comparison_rows, cox_patients, cox_table
@@ -32,7 +35,44 @@ def test_cox_of_one_table_is_its_ratio():
 
 def test_cox_agrees_with_lifelines_on_the_tables_patients():
     table = expected_table([0.7])
-    assert cox_table(table) == pytest.approx(cox_patients(patient_rows(table)), rel=0.01)
+    patients = patient_rows(table).assign(treatment=lambda rows: rows["arm"].eq("treatment").astype(float))
+    fitted = CoxPHFitter().fit(patients[["time", "event", "treatment"]], "time", "event").summary.loc["treatment"]
+    expected = tuple(fitted[["exp(coef)", "exp(coef) lower 95%", "exp(coef) upper 95%"]])
+    assert cox_table(table) == pytest.approx(expected, rel=0.01)
+    assert cox_patients(patients)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_known_patients_are_compared_by_their_own_times():
+    """Tied times, delayed entry, a factor with baseline hazards of its own in its partition: lifelines' fits."""
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"entry": rng.integers(0, 6, 300) * (rng.random(300) < 0.3), "died": rng.random(300) < 0.7})
+    frame["time"] = frame["entry"] + 1.0 + rng.geometric(0.08, 300)
+    frame["drug"] = rng.permutation(np.arange(300) % 2)
+    frame["er"], frame["pr"] = rng.choice(["+", "-"], 300), rng.choice(["+", "-", "NA"], 300, p=[0.4, 0.5, 0.1])
+    fields = {"time": "time", "event": "died", "arm": "drug", "control": "0", "treatment": "1", "entry": "entry"}
+    factors = {name: {"label": name.upper(), "levels": ["+", "-"]} for name in ("er", "pr")}
+    arms = {"control": {"label": "C"}, "treatment": {"label": "T"}}
+    source = fields | {"factors": ["er", "pr"], "stratify": "pr"}
+    raw = {"schema": 1, "id": "t", "title": "t", "arms": arms, "factors": factors, "patients": source}
+    record = parse_record(raw)
+    patients = check_patients(frame, record)
+    tables = {name: patient_table(patients, record, name) for name in ("", "er,pr")}
+    groups = [("", "overall"), ("er,pr", "er=+"), ("er,pr", "pr=-")]
+    rows = estimates(*(("average_hazard_ratio", 9.0, *group, 0.7, 0.5, 0.9) for group in groups))
+    found = comparison_rows(record, rows, tables, None, patients)
+    known = frame[frame["pr"].ne("NA")]
+    expected = [lifelines_fit(frame), lifelines_fit(known[known["er"].eq("+")], ["pr"])]
+    expected.append(lifelines_fit(known[known["pr"].eq("-")]))
+    np.testing.assert_allclose(found[["cox", "cox_lower", "cox_upper"]], expected, rtol=1e-4)
+    assert found["proportional_p"].between(0, 1).all()
+    assert list(found.columns)[-1] == "proportional_p"
+    assert comparison_rows(record, rows, tables, None)["proportional_p"].isna().all()  # from tables
+
+
+def lifelines_fit(rows, strata=None):
+    names = ["time", "died", "drug", "entry", *(strata or [])]
+    fit = CoxPHFitter().fit(rows[names], "time", "died", entry_col="entry", strata=strata)
+    return tuple(fit.summary.loc["drug", ["exp(coef)", "exp(coef) lower 95%", "exp(coef) upper 95%"]])
 
 
 def test_imputations_are_pooled_by_rubins_rules():

@@ -6,7 +6,7 @@ import xarray as xr
 from scipy.stats import kstest
 
 from secondlook.data import OVERALL
-from secondlook.data.cohort import cox_of_counts
+from secondlook.data.estimators import cox
 from secondlook.data.subgroup import subgroup
 from secondlook.data.table import edges, survival_table
 from secondlook.inference.homogeneity import (
@@ -86,13 +86,12 @@ def cox_of_patients(rows):
     _, dead, arm = rows[np.argsort(rows[:, 0]), :3].T
     at_risk = [np.cumsum((arm == one)[::-1])[::-1].astype(float) for one in (0, 1)]
     deaths = [dead * (arm == one) for one in (0, 1)]
-    return cox_of_counts(deaths[0], at_risk[0], deaths[1], at_risk[1])
+    return cox(np.array(deaths), np.array(at_risk))
 
 
 def cox_of_strata(table, strata):
     chosen = table.isel(imputation=0, stratum=strata).sum("stratum")
-    arms = [chosen.sel(arm=arm) for arm in ("control", "treatment")]
-    return cox_of_counts(*(arm[name].to_numpy() for arm in arms for name in ("deaths", "exposure")))
+    return cox(*(chosen[name].transpose("arm", "interval").to_numpy() for name in ("deaths", "exposure")))
 
 
 @pytest.fixture(scope="module")
