@@ -335,7 +335,7 @@ def analyse(
         raise input_error("--prior", "", ", ".join(names), allowed)
     results = fit_tasks(tasks, chosen, options, notify)
     found = _collected(record, results, sources, landmarks, options, notes, studies)
-    return _with_sensitivity(found, results, options, notes) if vary else found
+    return _with_sensitivity(found, results, sources, options, notes) if vary else found
 
 
 def _unsupported(record: Record, models: Sequence[str], notes: Sequence[str]) -> InputError:
@@ -460,11 +460,15 @@ def _withheld(record: Record, rebuilt: Imputed | None, options: Options) -> NDAr
 
 
 def _with_sensitivity(
-    reanalysis: Reanalysis, results: Sequence[Result], options: Options, notes: Notes
+    reanalysis: Reanalysis,
+    results: Sequence[Result],
+    sources: Mapping[str, Imputations],
+    options: Options,
+    notes: Notes,
 ) -> Reanalysis:
     """Return the reanalysis with what changes when assumptions do."""
     notes.progress("varying priors, intervals and what the reconstruction uses")
-    found = sensitivity(reanalysis.record, results, reanalysis.tables, options)
+    found = sensitivity(reanalysis.record, results, sources, options)
     for note in found.notes:
         notes.add(note)
     run = {**reanalysis.run, "notes": list(notes)}
