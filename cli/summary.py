@@ -252,9 +252,7 @@ def _imbalance(result: Reanalysis) -> None:
     rows = [_term(*parts) for parts in zip(*map(rows_of, by_form), strict=True)]
     table(columns, [*rows, ("Together", "", "", "", *(f"{one['shift'].sum():.3f}" for one in by_form))])
     chosen = first_prior(adjusted)
-    heading(
-        f"Overall hazard ratio adjusted for these factors, under the {chosen['prior'].iloc[0]} prior on the crude one"
-    )
+    heading(f"Overall hazard ratio adjusted for these factors, under the {chosen['prior'].iloc[0]} prior on it")
     cells = [(row["label"], ratio(row), *probabilities(row)) for row in rows_of(chosen)]
     table(("Estimate", "Hazard ratio", *probability_columns(result)), cells, right=probability_columns(result))
     paragraph(

@@ -32,7 +32,7 @@ from .overall import Integrated, integrated
 from .pooling import ratio_probabilities, summary
 from .power_scaling import power_scaling_rows
 from .refits import by_intervals, by_reconstruction, by_tau_scale, with_not_analysed, without_sources
-from .reported import ReportedRatio, reported_ratios
+from .reported import HEADLINE_MODELS, ReportedRatio, reported_ratios
 from .reweighting import Believable, Shifted
 from .tipping import Interval, Tipping, biases, prior_mean, sceptical_sd
 
@@ -43,7 +43,6 @@ SCEPTICAL_SDS = np.geomspace(0.05, 2.0, 25)
 BIASES = np.linspace(-0.2, 0.6, 33)
 TIMED, STRATA, PRINTED = "piecewise", "subgroups", "effects"
 APART = ("binary", "evidence")  # about another endpoint, or other trials too
-OVERALL_MODELS = (TIMED, PRINTED)
 NOT_ANALYSED = "not analysed"
 SCALED, UNSHRUNKEN = "half-normal", "none"
 
@@ -208,7 +207,7 @@ def _rebuilt_rows(sampled: Sequence[Reported], sources: Mapping[str, Imputations
 
 def _whole(sampled: Sequence[Reported]) -> tuple[Result, ReportedRatio] | None:
     """Return the crude overall hazard ratio that estimates are led by, with its fit."""
-    for model in OVERALL_MODELS:
+    for model in HEADLINE_MODELS:
         for one in sampled:
             for ratio in one.ratios:
                 if ratio.is_whole and ratio.model == model:

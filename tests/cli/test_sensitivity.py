@@ -35,6 +35,7 @@ class Found:
         rows = [whole | {"varied": name, "median": median, "prob_benefit": p} for name, median, p in changes]
         self.sensitivity = pd.DataFrame(rows).reindex(columns=SENSITIVITY)
         terms = [{"form": "first order", "shift": shift} for shift in shifts]
+        self.headline = lambda: pd.DataFrame([whole])
         self.imbalance = pd.DataFrame(terms, columns=list(IMBALANCE))
 
 
