@@ -13,7 +13,6 @@ from .printing import heading, paragraph, probability, rows_of
 if TYPE_CHECKING:
     from ..inference import Reanalysis
 
-OVERALL = ("piecewise", "effects")
 CHANGES = {"prior": "named priors", "intervals": "other intervals", "without": "published numbers left out"}
 PRIMARY_FORM = next(iter(FORMS))
 
@@ -21,9 +20,10 @@ PRIMARY_FORM = next(iter(FORMS))
 def sensitivity(result: Reanalysis) -> None:
     """Print where the conclusion about the overall hazard ratio tips, and how far it moves otherwise."""
     tips = result.tipping[result.tipping["subgroup"].eq("overall") & result.tipping["partition"].eq("")]
-    model = next((name for name in OVERALL if tips["model"].eq(name).any()), None)
-    if model is None:
+    led_by = result.headline()["model"]
+    if tips.empty or led_by.empty:
         return
+    model = led_by.iloc[0]
     points = {(row["varied"], row["criterion"]): row for row in rows_of(tips[tips["model"].eq(model)])}
     heading("Sensitivity of the overall hazard ratio")
     paragraph(_sceptic(points["sceptical sd", "95% interval reaches 1"]))

@@ -198,6 +198,30 @@ def _estimands(result: Reanalysis) -> None:
         limits = printed.treatment_over_control_ci or (math.nan, math.nan)
         cells.insert(0, ("Printed by the paper", "", with_interval(printed.treatment_over_control, *limits), ""))
     table(("Effect", "Comparison", "Hazard ratio", "P(benefit)"), cells, right=("P(benefit)",))
+    _conduct(result)
+
+
+def _conduct(result: Reanalysis) -> None:
+    """Print who was left out of the analysis, what that may amount to, and what came after randomisation."""
+    record = result.record
+    if missing := record.not_analysed:
+        analysed = sum(record.arm(arm).patients or 0 for arm in ARMS)
+        number = sum(missing.values())
+        text = f"Analysed: {analysed} of {analysed + number} randomised."
+        bounds = list(rows_of(result.sensitivity[result.sensitivity["varied"].eq("not analysed")]))
+        if bounds:
+            worst, best = map(ratio, bounds)
+            text += (
+                f" Had the other {number} fared as badly for treatment as they could, crude {worst}; as well, {best}."
+            )
+        paragraph(text)
+    by_strategy: dict[str, list[str]] = {}
+    for item in record.intercurrent:
+        if item.use:
+            whom = f"{item.n:g} of {item.arm or 'all'}" if item.n is not None else (item.arm or "")
+            by_strategy.setdefault(item.strategy, []).append(f"{item.label} ({whom})" if whom else item.label)
+    for strategy, events in by_strategy.items():
+        paragraph(f"After randomisation, by {strategy}: {'; '.join(events)}.")
 
 
 def _estimand(result: Reanalysis, row: pd.Series) -> tuple[str, str]:
@@ -230,9 +254,7 @@ def _imbalance(result: Reanalysis) -> None:
     rows = [_term(*parts) for parts in zip(*map(rows_of, by_form), strict=True)]
     table(columns, [*rows, ("Together", "", "", "", *(f"{one['shift'].sum():.3f}" for one in by_form))])
     chosen = first_prior(adjusted)
-    heading(
-        f"Overall hazard ratio adjusted for these factors, under the {chosen['prior'].iloc[0]} prior on the crude one"
-    )
+    heading(f"Overall hazard ratio adjusted for these factors, under the {chosen['prior'].iloc[0]} prior on it")
     cells = [(row["label"], ratio(row), *probabilities(row)) for row in rows_of(chosen)]
     table(("Estimate", "Hazard ratio", *probability_columns(result)), cells, right=probability_columns(result))
     paragraph(

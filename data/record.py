@@ -244,6 +244,17 @@ class Record(Table):
         """The printed overall hazard ratio that analyses use."""
         return next((row for row in self.hazard_ratio if row.use and row.where.is_overall), None)
 
+    @property
+    def not_analysed(self) -> dict[ArmId, int]:
+        """Patients of each arm who were randomised but not analysed, by the flow diagram; empty when none are."""
+        found: dict[ArmId, int] = {}
+        arms = {box.label: box.arm for box in self.flow if box.use}
+        for box in self.flow:
+            if box.use and box.arm and not arms.get(box.parent or ""):
+                analysed = self.arm(box.arm).patients
+                found[box.arm] = max(box.n - analysed, 0) if analysed is not None else 0
+        return found if any(found.values()) else {}
+
     def arm(self, arm: ArmId) -> Arm:
         """Return one arm by its id."""
         return self.arms.control if arm == "control" else self.arms.treatment

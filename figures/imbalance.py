@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from ..inference import Reanalysis
 from ..inference import imbalance as adjustment
 from ..models.imbalance import FORMS, estimate_label
-from .selection import overall_ratios, primary_prior
+from .selection import primary_prior
 from .style import (
     BLACK,
     BLUE,
@@ -103,7 +103,7 @@ def imbalance(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
 def whole_effects(reanalysis: Reanalysis) -> dict[str, Triple]:
     """Return median and limits of the crude and the adjusted hazard ratios under the primary prior, by name."""
     prior, estimates = primary_prior(reanalysis), reanalysis.estimates
-    crude = overall_ratios(reanalysis)
+    crude = reanalysis.headline()
     found = {"Crude": crude[crude["prior"].eq(prior) & crude["model"].eq("piecewise")]}
     adjusted = estimates[estimates["model"].eq(adjustment.MODEL) & estimates["prior"].eq(prior)]
     found |= {f"Adjusted, {form}": adjusted[adjusted["label"].eq(estimate_label(form))] for form in FORMS}
@@ -189,7 +189,7 @@ def _dress(axes: Axes, reanalysis: Reanalysis, labels: list[str]) -> None:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(
         f"Hazard ratio ({arms.treatment.label} / {arms.control.label}), log scale\n"
-        f"adjusted: conditional on these factors\n{primary_prior(reanalysis)} prior on the crude effect"
+        f"adjusted: conditional on these factors\n{primary_prior(reanalysis)} prior on each effect"
     )
 
 

@@ -10,7 +10,7 @@ from scipy.stats import gaussian_kde
 from ..inference import Reanalysis
 from ..inference.conflict import overall_draws as log_ratio_draws
 from ..inference.fitting import Fit
-from .selection import Array, flat, overall_ratios
+from .selection import Array, flat
 from .style import (
     BLACK,
     BLUE,
@@ -66,7 +66,7 @@ def priors(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
 
 def _fits(reanalysis: Reanalysis) -> list[Fit]:
     """Return one fit per prior, in the order of the run, of the model that the overall estimates come from."""
-    rows = overall_ratios(reanalysis)
+    rows = reanalysis.headline()
     model = rows["model"].iloc[0] if len(rows) else None
     by_prior = {fit.prior.name: fit for fit in reanalysis.fits if fit.model == model and fit.prior.name in rows.index}
     return [by_prior[name] for name in reanalysis.run["resolved"]["priors"] if name in by_prior]
@@ -109,7 +109,7 @@ def _draw_panel(axes: Axes, reanalysis: Reanalysis, fit: Fit, grid: Array, draws
 
 def _write(axes: Axes, reanalysis: Reanalysis, fit: Fit) -> None:
     columns = ["median", "lower", "upper", "prob_benefit"]
-    estimate = overall_ratios(reanalysis)[columns].loc[[fit.prior.name]].to_numpy(dtype=float)
+    estimate = reanalysis.headline()[columns].loc[[fit.prior.name]].to_numpy(dtype=float)
     median, lower, upper, benefit = map(float, estimate[0])
     name = fit.prior.name if "," in fit.prior.name else fit.prior.name.capitalize()
     axes.text(0, 0.92, name, transform=axes.transAxes, va="top", fontweight="bold", fontsize=8)

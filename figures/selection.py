@@ -42,24 +42,6 @@ def flat(draws: Array) -> Array:
     return draws.reshape(-1)
 
 
-def overall_ratios(reanalysis: Reanalysis) -> pd.DataFrame:
-    """Return the estimates of the proportional overall hazard ratio, one row per prior, indexed by prior.
-
-    From the piecewise model, or from the printed overall hazard ratio where there is no survival table.
-    """
-    rows = reanalysis.estimates
-    whole = rows[
-        rows["estimand"].eq("hazard_ratio")
-        & rows["time"].isna()
-        & rows["subgroup"].eq("overall")
-        & rows["partition"].eq("")
-    ]
-    for model in ("piecewise", "effects"):
-        if (chosen := whole[whole["model"].eq(model)]).shape[0]:
-            return chosen.set_index("prior", drop=False)
-    return whole.set_index("prior", drop=False)
-
-
 def reach(reanalysis: Reanalysis) -> float | None:
     """Return the latest time at which the paper prints or draws something of both arms; ``None`` without any."""
     latest = [max((time for arm, time in _printed_times(reanalysis) if arm == name), default=0.0) for name in ARMS]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..models.priors import Prior
 from .diagnostics import LEAST_ESS, Diagnostics, diagnose, joined
+from .imputations import Imputations
 from .options import Options
 from .pooling import estimate_rows, imputations_needed
 from .quantities import Draws, Quantity
@@ -77,6 +78,8 @@ class Task:
         Function of a posterior; returns by how much something beside the treatment moves the overall effect, one
         array of shape ``(chain, draw)`` for each way to have it. What is left is an effect that has the prior itself,
         and a part of its own behind those of ``overall``.
+    on
+        Function of other tables of the same strata; returns the same model of them. ``None`` where there are none.
     """
 
     model: str
@@ -96,6 +99,7 @@ class Task:
     of_table: Callable[[xr.Dataset], Data] | None = None
     settings: Settings = FIRST
     shifts: Callable[[xr.Dataset], Sequence[NDArray[np.float64]]] | None = None
+    on: Callable[[Imputations], Task] | None = None
 
     def priors(self, priors: Sequence[Prior]) -> list[Prior]:
         """Return those priors, of a run's, that the model is fitted under."""

@@ -36,6 +36,7 @@ from .imbalance import adjusting, imbalance_rows
 from .imputations import Imputations
 from .judging import judged
 from .options import Options
+from .reported import HEADLINE_MODELS
 from .sensitivity import sensitivity
 from .sources import Notes, Notify, tables_of, tell_nobody
 from .synthesis import evidence_rows
@@ -103,6 +104,22 @@ class Reanalysis:
     def table(self) -> xr.Dataset | None:
         """The whole trial's survival table, where there is one."""
         return self.tables.get("")
+
+    def headline(self) -> pd.DataFrame:
+        """Return the estimates that are *the* overall hazard ratio, one row per prior, the first prior first.
+
+        It is the crude one, the same at all times: of the piecewise model, or the printed one where there is no
+        survival table; without rows where neither was fitted. Indexed by ``prior``, columns of ``estimates.csv``.
+        """
+        rows = self.estimates
+        whole = rows[
+            rows["estimand"].eq("hazard_ratio")
+            & rows["time"].isna()
+            & rows["subgroup"].eq("overall")
+            & rows["partition"].eq("")
+        ]
+        model = next((name for name in HEADLINE_MODELS if whole["model"].eq(name).any()), "")
+        return whole[whole["model"].eq(model)].set_index("prior", drop=False)
 
     @property
     def passed(self) -> bool:
@@ -335,7 +352,7 @@ def analyse(
         raise input_error("--prior", "", ", ".join(names), allowed)
     results = fit_tasks(tasks, chosen, options, notify)
     found = _collected(record, results, sources, landmarks, options, notes, studies)
-    return _with_sensitivity(found, results, options, notes) if vary else found
+    return _with_sensitivity(found, results, sources, options, notes) if vary else found
 
 
 def _unsupported(record: Record, models: Sequence[str], notes: Sequence[str]) -> InputError:
@@ -461,11 +478,15 @@ def _withheld(record: Record, rebuilt: Imputed | None, options: Options) -> NDAr
 
 
 def _with_sensitivity(
-    reanalysis: Reanalysis, results: Sequence[Result], options: Options, notes: Notes
+    reanalysis: Reanalysis,
+    results: Sequence[Result],
+    sources: Mapping[str, Imputations],
+    options: Options,
+    notes: Notes,
 ) -> Reanalysis:
     """Return the reanalysis with what changes when assumptions do."""
     notes.progress("varying priors, intervals and what the reconstruction uses")
-    found = sensitivity(reanalysis.record, results, reanalysis.tables, options)
+    found = sensitivity(reanalysis.record, results, sources, options)
     for note in found.notes:
         notes.add(note)
     run = {**reanalysis.run, "notes": list(notes)}

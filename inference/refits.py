@@ -1,4 +1,4 @@
-"""The overall effect when something else than its prior changes: the intervals, the published numbers, ``tau``.
+"""Effects when something else than the overall prior changes: intervals, published numbers, rebuilding, ``tau``.
 
 No compilation: the compiled model is sampled again with other data. Other intervals take the model's shape, filled up
 with intervals of no length, in which nobody is at risk.
@@ -13,12 +13,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..data import InputError, Record
+from ..data import ARMS, InputError, Record
 from ..data.cohort import MONTHS
 from ..data.reconstruction import Reconstruction, reconstruct
 from ..data.table import edges, interval_edges, pooled, regroup
 from ..models.shrinkage import ShrinkageForm
 from .fitting import MOST_K_HAT, Data, Result
+from .imputations import Imputations
 from .options import Options
 from .overall import QUICK_IMPUTATIONS, afresh
 from .reported import ReportedRatio
@@ -28,6 +29,8 @@ from .sampling import sample
 OTHER_WIDTHS = (12.0, 24.0)  # months
 TAU_SCALES = (0.1, 0.25, 0.5, 1.0)
 TAU_DRAWS, TAU_CHAINS = 500, 2
+STRATUM_EFFECT_SDS = (0.25, 1.0)  # half and twice the usual one
+DEATHS = ("deaths", "percent_dead")
 LIMITS = ("start", "stop")
 
 Array = NDArray[np.float64]
@@ -160,6 +163,93 @@ def published_items(record: Record, options: Options) -> list[str]:
     targets = _reconstructed(record, options, (), imputations=0).targets
     used = [target.item.split()[0] for target in targets if target.used and target.subgroup.is_overall]
     return list(dict.fromkeys(used))
+
+
+def with_not_analysed(
+    record: Record, result: Result, table: xr.Dataset, options: Options
+) -> Iterator[tuple[str, Belief]]:
+    """Yield the overall log hazard ratio had those randomised but not analysed fared as well or badly as they could.
+
+    At worst for treatment all of its own would have died at once, and all of control's been followed to the end.
+
+    Parameters
+    ----------
+    record
+        The trial.
+    result, table, options
+        See `by_intervals`.
+    """
+    from ..models.piecewise import piecewise_data
+
+    missing = record.not_analysed
+    if not any(missing.values()):
+        return
+    tables = regroup(pooled(table), result.fit.edges)
+    told = " and ".join(f"{number} of {arm}" for arm, number in missing.items())
+    for worst, dying in (("worst", "treatment"), ("best", "control")):
+        other = tables.copy(deep=True)
+        for arm, number in missing.items():
+            place = {"arm": ARMS.index(arm)}
+            if arm == dying:
+                other["deaths"][{**place, "interval": 0}] += number
+            else:
+                other["exposure"][place] += number * (other.stop - other.start)
+        few = range(min(QUICK_IMPUTATIONS, other.sizes["imputation"]))
+        yield f"{told}, {worst} for treatment", _believed(result, [piecewise_data(other, i) for i in few], options)
+
+
+def by_reconstruction(
+    result: Result, ratios: Sequence[ReportedRatio], rebuilt: Imputations, options: Options
+) -> Iterator[tuple[str, str, ReportedRatio, Belief]]:
+    """Yield every hazard ratio of a partition when the rebuilding of its strata rests on something else.
+
+    What is varied: the SD of the strata's own effects before the numbers are read, and whether the deaths that are
+    printed of a subgroup are used.
+
+    Parameters
+    ----------
+    result
+        Strata that are not shrunken, under the prior that was sampled.
+    ratios
+        Its hazard ratios.
+    rebuilt
+        Tables of its partition.
+    options
+        Draws and seed.
+    """
+    made = rebuilt.reconstruction
+    if not isinstance(made, Reconstruction) or result.compiled is None:
+        return
+    usual = made.unknowns.stratum_effect_sd
+    ways: list[tuple[str, str, Reconstruction]] = [
+        ("stratum effect SD", f"{sd:g}", made.varied(QUICK_IMPUTATIONS, stratum_effect_sd=sd))
+        for sd in sorted({*STRATUM_EFFECT_SDS, usual})
+    ]
+    for item, whom in dict.fromkeys((t.item, t.subgroup) for t in made.targets if t.used and t.item in DEATHS):
+        if not whom.is_overall:
+            ways.append(("without", f"{item} {whom.key}", made.varied(QUICK_IMPUTATIONS, without=(item, whom))))
+    for varied, setting, other in ways:
+        for ratio, draws in zip(ratios, _on_other_tables(result, ratios, other, options), strict=True):
+            density = result.fit.prior
+            belief = Reweighted(draws, draws, density).under(density)
+            yield varied, setting, ratio, replace(belief, resampled=True)
+
+
+def _on_other_tables(
+    result: Result, ratios: Sequence[ReportedRatio], made: Reconstruction, options: Options
+) -> list[Array]:
+    """Return draws of log hazard ratios on other tables of the same strata, shape ``(imputation, n)`` each."""
+    assert result.task.on is not None
+    task = result.task.on(Imputations(made))
+    quick = replace(options, draws=min(options.draws, TAU_DRAWS), chains=min(options.chains, TAU_CHAINS))
+    found = []
+    for imputation in range(made.imputations):
+        data = {**task.data(imputation), "prior": result.fit.prior.padded()}
+        posterior, _ = sample(result.compiled, data, quick, imputation, task.settings)
+        posterior = posterior.drop_vars(task.absent).assign_coords(imputation=imputation)
+        found.append(np.stack([values for _, values in task.quantities(posterior)]))
+    values = np.stack(found)
+    return [np.log(values[:, ratio.place]).reshape(len(values), -1) for ratio in ratios]
 
 
 def _reconstructed(

@@ -15,6 +15,7 @@ from .quantities import Quantity
 from .reweighting import Reweighted
 
 Array = NDArray[np.float64]
+HEADLINE_MODELS = ("piecewise", "effects")  # whose crude hazard ratio is the overall one, in this order
 VARIANTS = ("", next(iter(FORMS)))  # of the adjusted effect, only the primary form
 
 

@@ -26,12 +26,13 @@ from ..data.outcomes import HazardRatio
 from ..models.priors import Prior
 from . import columns
 from .fitting import MOST_K_HAT, Result
+from .imputations import Imputations
 from .options import Options
 from .overall import Integrated, integrated
 from .pooling import ratio_probabilities, summary
 from .power_scaling import power_scaling_rows
-from .refits import by_intervals, by_tau_scale, without_sources
-from .reported import ReportedRatio, reported_ratios
+from .refits import by_intervals, by_reconstruction, by_tau_scale, with_not_analysed, without_sources
+from .reported import HEADLINE_MODELS, ReportedRatio, reported_ratios
 from .reweighting import Believable, Shifted
 from .tipping import Interval, Tipping, biases, prior_mean, sceptical_sd
 
@@ -42,7 +43,7 @@ SCEPTICAL_SDS = np.geomspace(0.05, 2.0, 25)
 BIASES = np.linspace(-0.2, 0.6, 33)
 TIMED, STRATA, PRINTED = "piecewise", "subgroups", "effects"
 APART = ("binary", "evidence")  # about another endpoint, or other trials too
-OVERALL_MODELS = (TIMED, PRINTED)
+NOT_ANALYSED = "not analysed"
 SCALED, UNSHRUNKEN = "half-normal", "none"
 
 Row = dict[str, object]
@@ -69,7 +70,7 @@ class Sensitivity:
 def sensitivity(
     record: Record,
     results: Sequence[Result],
-    tables: Mapping[str, xr.Dataset],
+    sources: Mapping[str, Imputations],
     options: Options,
 ) -> Sensitivity:
     """Return what changes when assumptions do.
@@ -80,16 +81,21 @@ def sensitivity(
         The trial.
     results
         Fits, those of each model under the primary prior first.
-    tables
-        Survival tables by month, by partition.
+    sources
+        Survival tables by partition.
     options
         Thresholds, seed and the scale of the prior on the SD between strata.
     """
+    tables = {name: source.tables for name, source in sources.items()}
     primary = results[0].fit.prior
     fitted = [result for result in results if result.fit.model not in APART]
     sampled = [Reported(result, reported_ratios(result)) for result in fitted if result.fit.prior == primary]
     priors = list({result.fit.prior.name: result.fit.prior for result in fitted}.values())
-    rows = [*_named_rows(fitted, sampled, options), *_tau_rows(sampled, options)]
+    rows = [
+        *_named_rows(fitted, sampled, options),
+        *_tau_rows(sampled, options),
+        *_rebuilt_rows(sampled, sources, options),
+    ]
     whole = _whole(sampled)
     effect = None
     if whole is not None:
@@ -185,12 +191,23 @@ def _tau_rows(sampled: Sequence[Reported], options: Options) -> Iterator[Row]:
                 yield varied_row(ratio, "tau scale", f"{scale:g}", ratio.prior, belief.summary(options))
 
 
+def _rebuilt_rows(sampled: Sequence[Reported], sources: Mapping[str, Imputations], options: Options) -> Iterator[Row]:
+    """Yield the strata's own hazard ratios when their rebuilding rests on something else."""
+    for one in sampled:
+        fit = one.result.fit
+        if (fit.model, fit.shrinkage) == (STRATA, UNSHRUNKEN) and fit.partition in sources:
+            for varied, setting, ratio, belief in by_reconstruction(
+                one.result, one.ratios, sources[fit.partition], options
+            ):
+                yield varied_row(ratio, varied, setting, ratio.prior, belief.summary(options))
+
+
 # --- the overall effect -------------------------------------------------------------------------------------------
 
 
 def _whole(sampled: Sequence[Reported]) -> tuple[Result, ReportedRatio] | None:
     """Return the crude overall hazard ratio that estimates are led by, with its fit."""
-    for model in OVERALL_MODELS:
+    for model in HEADLINE_MODELS:
         for one in sampled:
             for ratio in one.ratios:
                 if ratio.is_whole and ratio.model == model:
@@ -235,6 +252,8 @@ def _refit_rows(
         return
     for name, belief in by_intervals(result, tables[""], options):
         yield varied_row(ratio, "intervals", name, ratio.prior, belief.summary(options))
+    for setting, belief in with_not_analysed(record, result, tables[""], options):
+        yield varied_row(ratio, NOT_ANALYSED, setting, ratio.prior, belief.summary(options))
     if record.source == "published":
         for item, belief in without_sources(record, result, options):
             yield varied_row(ratio, "without", item, ratio.prior, belief.summary(options))

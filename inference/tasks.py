@@ -308,6 +308,9 @@ def _subgroup_task(
         primary_only=primary_only,
         of_table=of_table,
         settings=OF_STRATA,
+        on=lambda other: _subgroup_task(
+            record, other, partition, shrinkage, bounds, most_strata, landmarks, options, primary_only=True
+        ),
     )
 
 

@@ -18,7 +18,7 @@ from ..errors import InputError, input_error
 from ..fields import ARMS, ArmId
 from ..imputed import FIT_SHEET_COLUMNS, alone_note
 from ..record import Record
-from ..subgroup import OVERALL
+from ..subgroup import OVERALL, Subgroup
 from ..table import patient_rows, survival_table
 from .grid import follow_up_known, grid_to, horizon_of, last_printed, person_time, printed_times
 from .misfits import Misfit, Solution, accusations, find_culprits
@@ -225,6 +225,41 @@ class Reconstruction:
             for part, before in enumerate((self.draws, self.sizes))
         )
         return replace(self, draws=draws, sizes=sizes, attempts=attempts)
+
+    def varied(
+        self, imputations: int, *, stratum_effect_sd: float | None = None, without: tuple[str, Subgroup] | None = None
+    ) -> Reconstruction:
+        """Return the reconstruction when one thing that it rests on is changed, solved from its own mode.
+
+        Parameters
+        ----------
+        imputations
+            How many tables to draw, by the same random numbers.
+        stratum_effect_sd
+            SD of what each stratum's log hazard ratio has beside the common one, before the numbers are read.
+        without
+            A number to predict instead of using it: first word of its item, and whom it is about.
+
+        Raises
+        ------
+        InputError
+            When draws keep missing the printed numbers.
+        """
+        sd = self.unknowns.stratum_effect_sd if stratum_effect_sd is None else stratum_effect_sd
+        unknowns = replace(self.unknowns, stratum_effect_sd=sd)
+        targets = tuple(withhold(self.targets, *without)) if without else self.targets
+        problem = _problem(unknowns, targets, self.sds, unknowns.patients[None])
+        (mode,) = solve(problem, problem.values[None], np.zeros((1, unknowns.size)), self.mode, MODE_TOLERANCE)
+        changed = replace(
+            self,
+            unknowns=unknowns,
+            targets=targets,
+            mode=mode,
+            draws=self.draws[:0],
+            sizes=self.sizes[:0],
+            attempts=0,
+        )
+        return changed.with_imputations(imputations)
 
     def _attempt(self, sources: Sequence[np.random.Generator]) -> list[tuple[Vector, Vector] | None]:
         """Randomise, then optimise; return unknowns and sizes of each draw that comes near enough to every number."""

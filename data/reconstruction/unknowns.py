@@ -72,6 +72,8 @@ class Unknowns:
         SD of the logit of the first of two strata's share, by arm, shape ``(2,)``; zero where sizes are known.
     shared_censoring
         Whether both arms are censored alike, as the follow-up of one of them is not printed.
+    stratum_effect_sd
+        SD, before the numbers are read, of what each stratum's log hazard ratio has beside the common one.
     """
 
     patients: NDArray[np.float64]
@@ -81,6 +83,7 @@ class Unknowns:
     censoring_rate: float
     share_sd: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     shared_censoring: bool = False
+    stratum_effect_sd: float = STRATUM_EFFECT_SD
 
     @cached_property
     def _interpolation(self) -> NDArray[np.float64]:
@@ -172,7 +175,7 @@ class Unknowns:
         log_hazard, log_ratio = log_hazard[..., None, :], log_ratio[..., None, :]
         if self.strata > 1:
             log_hazard = log_hazard + STRATUM_SD * self._part(unknowns, "stratum")[..., None]
-            log_ratio = log_ratio + STRATUM_EFFECT_SD * self._part(unknowns, "stratum_effect")[..., None]
+            log_ratio = log_ratio + self.stratum_effect_sd * self._part(unknowns, "stratum_effect")[..., None]
         return np.stack([log_hazard, log_hazard + log_ratio], axis=-2)
 
     def _censoring(self, unknowns: Array) -> Array:
@@ -249,7 +252,7 @@ class Unknowns:
         self._place(result, "censoring", self._arms.T @ (by_arm @ censoring_walk.T))
         if self.strata > 1:
             self._place(result, "stratum", STRATUM_SD * by_hazard.sum(axis=(2, 3)))
-            self._place(result, "stratum_effect", STRATUM_EFFECT_SD * by_log_ratio.sum(axis=2))
+            self._place(result, "stratum_effect", self.stratum_effect_sd * by_log_ratio.sum(axis=2))
         if self.share_sd.any():
             by_share = self.share_sd * sizes[0] * sizes[1] / sizes.sum(axis=0)
             change = by_size + more[2]

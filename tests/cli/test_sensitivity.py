@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from secondlook.cli.sensitivity import sensitivity
+from secondlook.inference import Reanalysis
 from secondlook.inference.columns import IMBALANCE, SENSITIVITY, TIPPING
 
 WHOLE = {"model": "piecewise", "partition": "", "subgroup": "overall"}
@@ -12,6 +13,8 @@ WHOLE = {"model": "piecewise", "partition": "", "subgroup": "overall"}
 
 class Found:
     """The tables of a reanalysis that the text is about."""
+
+    headline = Reanalysis.headline
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class Found:
         rows = [whole | {"varied": name, "median": median, "prob_benefit": p} for name, median, p in changes]
         self.sensitivity = pd.DataFrame(rows).reindex(columns=SENSITIVITY)
         terms = [{"form": "first order", "shift": shift} for shift in shifts]
+        self.estimates = pd.DataFrame([whole | {"estimand": "hazard_ratio", "time": np.nan, "prior": "weak"}])
         self.imbalance = pd.DataFrame(terms, columns=list(IMBALANCE))
 
 

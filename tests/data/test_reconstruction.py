@@ -19,7 +19,7 @@ from secondlook.data.reconstruction.solver import Problem, solve
 from secondlook.data.reconstruction.strata import whole
 from secondlook.data.reconstruction.targets import targets_of, withhold
 from secondlook.data.reconstruction.unknowns import Unknowns
-from secondlook.data.subgroup import OVERALL
+from secondlook.data.subgroup import OVERALL, parse_key
 from secondlook.inference import Options
 from secondlook.inference.tasks import check_landmarks
 
@@ -436,17 +436,32 @@ def test_strata_add_up_to_the_trial(receptor):
 
 
 def test_strata_are_as_determined_as_what_is_printed_about_them(receptor):
-    """A stratum whose hazard ratio is printed varies less than one of which little is."""
+    """A stratum whose hazard ratio is printed varies and moves less than one of which little is."""
     pattern = reconstruct(load_record("mf07-01"), "metastasis", imputations=4)
+    lungs, bone = (f"metastasis={level}" for level in ("multiple pulmonary/liver", "solitary bone"))
 
-    def spread(rebuilt, stratum):
+    def log_ratios(rebuilt, stratum):
         cell = rebuilt.table.sel(stratum=stratum)
         rates = cell.deaths.sum("interval") / cell.exposure.sum("interval")
-        return float(np.log(rates.sel(arm="treatment") / rates.sel(arm="control")).std("imputation"))
+        return np.log(rates.sel(arm="treatment") / rates.sel(arm="control"))
 
-    lungs = spread(pattern, "metastasis=multiple pulmonary/liver")
-    assert lungs > 2 * spread(pattern, "metastasis=solitary bone")
-    assert lungs > 2 * spread(receptor, "er=+,her2=-")
+    def spread(rebuilt, stratum):
+        return float(log_ratios(rebuilt, stratum).std("imputation"))
+
+    assert spread(pattern, lungs) > 2 * spread(pattern, bone)
+    assert spread(pattern, lungs) > 2 * spread(receptor, "er=+,her2=-")
+    narrow, wide = (pattern.varied(2, stratum_effect_sd=sd) for sd in (0.25, 1.0))
+    moved = {name: float((log_ratios(wide, name) - log_ratios(narrow, name)).mean()) for name in (lungs, bone)}
+    assert 0.1 < moved[lungs] < 0.5 and abs(moved[bone]) < 0.05
+    np.testing.assert_allclose(log_ratios(pattern.varied(2), lungs), log_ratios(pattern, lungs)[:2], atol=0.02)
+
+
+def test_a_number_left_out_is_predicted(receptor):
+    whom = parse_key("er=-,her2=-")
+    without = receptor.varied(1, without=("percent_dead", whom))
+    printed, predicted = (one.fit_sheet.query("item == 'percent_dead'").squeeze() for one in (receptor, without))
+    assert printed.used and abs(printed.half_widths_off) <= 1.01
+    assert not predicted.used and abs(predicted.half_widths_off) > 1.01
 
 
 def test_the_share_below_a_cut_varies():

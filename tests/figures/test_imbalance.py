@@ -68,7 +68,7 @@ def test_axis_shows_hazard_ratios_below_and_their_logarithms_above(drawn):
     assert below.get_xscale() == "log" and above.get_xscale() == "linear"
     np.testing.assert_allclose(np.log(below.get_xlim()), above.get_xlim())
     assert below.get_xlabel().startswith("Hazard ratio (LRT / ST), log scale")
-    assert "weak prior on the crude effect" in below.get_xlabel()
+    assert "weak prior on each effect" in below.get_xlabel()
     assert above.get_xlabel() == "Log hazard ratio"
 
 

@@ -118,3 +118,31 @@ def test_half_normal_density():
     values = np.array([0.1, 0.5])
     exact = stats.halfnorm(0, 0.3).logpdf(values) - stats.halfnorm(0, 1.0).logpdf(values)
     np.testing.assert_allclose(HalfNormal(0.3).log_density(values) - HalfNormal(1.0).log_density(values), exact)
+
+
+def proportional(table):
+    """Maximum likelihood of the log hazard ratio with a rate of its own in every interval."""
+    (d0, d1), (e0, e1) = (table[name].to_numpy() for name in ("deaths", "exposure"))
+    log_ratio = 0.0
+    for _ in range(50):
+        share = e1 * np.exp(log_ratio) / (e0 + e1 * np.exp(log_ratio))
+        deaths = d0 + d1
+        log_ratio += (d1 - deaths * share).sum() / (deaths * share * (1 - share)).sum()
+    return log_ratio
+
+
+def test_those_not_analysed_bound_the_effect(mf07):
+    rows = mf07.sensitivity.query("varied == 'not analysed'")
+    assert list(rows.setting) == [
+        f"2 of treatment and 2 of control, {how} for treatment" for how in ("worst", "best")
+    ]
+    table = regroup(pooled(mf07.table), mf07.fits[0].edges).isel(stratum=0)[["deaths", "exposure"]].mean("imputation")
+    crude, usual = proportional(table), mf07.estimates.query("model == 'piecewise' and estimand == 'hazard_ratio'")
+    shrunken = np.log(usual.loc[usual.prior.eq("vague"), "median"].iloc[0]) - crude
+    width = table.stop - table.start
+    for median, dying in zip(rows["median"], ("treatment", "control"), strict=True):
+        other = table.copy(deep=True)
+        other["exposure"] += 2 * width * (other.arm != dying)
+        other["deaths"] += 2 * (other.arm == dying) * (other.start == 0)
+        expected = proportional(other.transpose("arm", "interval"))
+        assert np.log(median) - shrunken == pytest.approx(expected, abs=0.012)
