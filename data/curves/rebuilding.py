@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from ..publishing import kaplan_meier
+from ..estimators import kaplan_meier
 from .chain import LEAST_SIGMA, Chain
 from .path import ArmCurve, Array, Counts, Path, Tail, first_path, step_values, with_curve
 from .small_arms import SMALL, SmallArm
@@ -86,7 +86,7 @@ class ArmFit:
         alone = not died[last] and (time == time[last]).sum() == 1
         if not alone or self.known.events is not None or self.known.steps:
             return time, died
-        left, _ = kaplan_meier(time, died, float(time[last]))
+        left = float(kaplan_meier(time, died).at(time[last]))
         dies = self.known.survival[-1] < left / 2
         return time, np.where(np.arange(time.size) == last, dies, died)
 
