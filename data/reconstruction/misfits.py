@@ -7,18 +7,20 @@ density) by
     r_B' [(C^-1)_BB]^-1 r_B ,
 
 which is about chi-squared on as many degrees of freedom as the block has numbers if the paper is coherent. The
-blocks with the largest drops are then left out, and the one that relieves the others most is the culprit, if the
-others imply a value that is `MATERIAL` or more of its standard errors away (the sampling noise of the table tells
-them): less than that may be the fault of a model that is only nearly right.
+blocks with the largest drops are then left out one at a time. The culprit is the one whose drop is the least probable
+by chance, of those from which the others imply a value that is `MATERIAL` or more of its standard errors away (the
+sampling noise of the table tells them): less than that may be the fault of a model that is only nearly right.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import gammaincc, gammaln
 from scipy.stats import chi2
 
 from .solver import Problem, Vector
@@ -27,6 +29,7 @@ from .targets import Target
 CULPRIT = 1e-4  # probability of so large a drop in a coherent paper
 SUSPECT = 1e-3  # of what is worth leaving out
 MATERIAL = 2.5
+TINY = 1e-250  # a tail that is had from its expansion instead
 MOST_SUSPECTS = 12
 MOST_CULPRITS = 3  # numbers
 
@@ -128,11 +131,6 @@ def suspects(drop: Sequence[float], blocks: Sequence[Vector]) -> list[int]:
     return [index for index in order if tails[index] < SUSPECT][:MOST_SUSPECTS]
 
 
-def is_culprit(drop: float, block: Vector) -> bool:
-    """Return whether so large a drop is no chance."""
-    return bool(chi2.sf(drop, block.sum()) < CULPRIT)
-
-
 class Solution(NamedTuple):
     """The most probable unknowns given some numbers, and the objective there."""
 
@@ -171,16 +169,25 @@ def _relieved(
     blocks = list(kinds_of(used).values())
     best: tuple[float, Vector, Solution] | None = None
     for index in suspects(drops(solution.problem, solution.mode, blocks), blocks):
-        without = solve([target for target, inside in zip(used, blocks[index], strict=True) if not inside])
-        drop = solution.objective - without.objective
-        if best is None or drop > best[0]:
-            best = drop, blocks[index], without
-    if best is None or not is_culprit(*best[:2]):
+        block = blocks[index]
+        without = solve([target for target, inside in zip(used, block, strict=True) if not inside])
+        chance = _log_chance(solution.objective - without.objective, int(block.sum()))
+        if (
+            chance < (best[0] if best else math.log(CULPRIT))
+            and _distance(solution.problem, without.mode, noise)[block][0] >= MATERIAL
+        ):
+            best = chance, block, without
+    if best is None:
         return None
     _, block, without = best
-    if _distance(solution.problem, without.mode, noise)[block][0] < MATERIAL:
-        return None
     return tuple(target for target, inside in zip(used, block, strict=True) if inside), without
+
+
+def _log_chance(drop: float, numbers: int) -> float:
+    """Return the log probability of so large a drop in a coherent paper: the chi-squared tail, however far out."""
+    degrees, half = numbers / 2, max(drop, 0.0) / 2
+    tail = float(gammaincc(degrees, half))
+    return math.log(tail) if tail > TINY else (degrees - 1) * math.log(half) - half - float(gammaln(degrees))
 
 
 @np.errstate(all="ignore")

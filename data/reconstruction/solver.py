@@ -131,7 +131,8 @@ class _Search:
     ) -> None:
         self.problem, self.draw, self.values, self.centre = problem, draw, values, centre
         self.unknowns, self.reproduced, self.damping = unknowns, reproduced, FIRST_DAMPING
-        self.loss, self.slope = self._loss(unknowns, reproduced), self._slope(unknowns)
+        self.loss, slope = self._loss(unknowns, reproduced), self._slope(unknowns)
+        self.slope = np.where(np.isfinite(slope), slope, 0.0)  # what has no slope here pulls nowhere
 
     def _loss(self, unknowns: Vector, reproduced: Vector) -> float:
         misfit = np.sum(((reproduced - self.values) / self.problem.sds) ** 2)

@@ -543,8 +543,8 @@ def test_numbers_of_one_arm_give_its_patients(arm):
     rows, (time, event) = made.patients, PATIENTS[arm]
     assert set(rows.arm) == {arm} and len(rows) == SIZES[arm] and rows.event.sum() == event.sum()
     for at in (6, 18, 30):
-        own = kaplan_meier(rows.time.to_numpy(), rows.event.to_numpy() == 1, at)[0]
-        assert own == pytest.approx(kaplan_meier(time, event, at)[0], abs=0.05)
+        own = kaplan_meier(rows.time.to_numpy(), rows.event.to_numpy() == 1).at(at)
+        assert own == pytest.approx(kaplan_meier(time, event).at(at), abs=0.05)
 
 
 def test_one_arm_needs_its_own_numbers():
@@ -579,3 +579,62 @@ def test_survival_after_all_of_an_arm_have_died_is_none(nobody):
     assert found.half_widths_off.abs().max() <= 1
     assert found.reproduced["control", 36] < 0.1 * (nobody == "0") + 0.0051
     check_landmarks(made.record, made.table, Options(landmarks=(12.0, 36.0)))
+
+
+def printed_paper(patients, events, survival, hazard_ratio, follow_up=()):
+    """Return a paper: patients and deaths of both arms, survival at 12 and 24 months, and a hazard ratio."""
+    arms = {
+        arm: {"label": arm, "patients": n, "events": d} for arm, n, d in zip(SIZES, patients, events, strict=True)
+    }
+    printed = [
+        {"arm": arm, "time": time, "estimate": estimate, **({"ci": list(ci)} if ci else {})}
+        for (arm, time), (estimate, *ci) in zip(((a, t) for a in SIZES for t in (12, 24)), survival, strict=True)
+    ]
+    ratio, *limits = hazard_ratio
+    fields = {
+        "schema": 1,
+        "id": "paper",
+        "title": "A paper",
+        "landmarks": [12, 24],
+        "arms": arms,
+        "survival": printed,
+    }
+    medians = [{"arm": arm, "median": median} for arm, median in zip(SIZES, follow_up, strict=False)]
+    return parse_record(fields | {"follow_up": medians, "hazard_ratio": [{"estimate": ratio, "ci": limits}]})
+
+
+@pytest.mark.parametrize(
+    ("record", "culprit"),
+    [
+        pytest.param(
+            printed_paper(
+                (357, 358),
+                (144, 144),
+                [
+                    ("0.82", "0.78", "0.86"),
+                    ("0.63", "0.57", "0.69"),
+                    ("0.89", "0.85", "0.92"),
+                    ("0.77", "0.71", "0.81"),
+                ],
+                ("0.59", "0.45", "0.76"),
+            ),
+            "printed deaths treatment 144 contradicts all other numbers, which imply 9",
+            id="deaths of the other arm",
+        ),
+        pytest.param(
+            printed_paper(
+                (181, 180),
+                (165, 157),
+                [("0.51", "0.44", "0.58"), ("0.23", "0.17", "0.30"), ("0.060",), ("0.32", "0.25", "0.39")],
+                ("0.74", "0.59", "0.92"),
+                ("12.0", "15.5"),
+            ),
+            "printed survival treatment at 12 0.060 contradicts all other numbers, which imply 0.6",
+            id="60% typed as 6%",
+        ),
+    ],
+)
+def test_the_number_whose_absence_is_least_probable_to_help_by_chance_is_the_culprit(record, culprit):
+    """Not the one that relieves most: an estimate with its interval is three numbers."""
+    (told,) = reconstruct(record, imputations=0).warnings
+    assert told.startswith(culprit)
