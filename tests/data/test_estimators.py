@@ -93,7 +93,7 @@ def test_cox_is_lifelines(frame):
         strata=["stratum"],
         formula="treatment",
         robust=False,
-        fit_options={"precision": 1e-10, "r_precision": 1e-14},
+        fit_options={"precision": 1e-14, "r_precision": 1e-14},
     )
     row = model.summary.loc["treatment"]
     assert (found, error) == pytest.approx((row["coef"], row["se(coef)"]), rel=1e-5, abs=1e-5)

@@ -13,7 +13,7 @@ from secondlook.inference import columns
 from secondlook.inference.reanalysis import analyse
 from secondlook.inference.tipping import Interval
 
-VARIED = {"prior", "prior mean and SD", "sceptical SD", "bias", "intervals", "without"}
+VARIED = {"prior", "prior mean and SD", "sceptical SD", "bias", "intervals", "not analysed", "without"}
 
 
 @pytest.fixture(scope="module")
