@@ -17,7 +17,6 @@ import xarray as xr
 
 from ..data.disk import (
     STAGED,
-    UNWRITABLE,
     copied,
     is_remnant,
     locked,
@@ -59,7 +58,7 @@ TABLES = (
 )
 RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table", "posterior"
 ENGINE: Final = "netcdf4"
-SPARE_BYTES: Final = 1 << 20  # more than what netCDF adds to the numbers of a file
+SPARE_BYTES: Final = 1 << 18  # more than what netCDF adds to the numbers of a file
 
 
 @contextmanager
@@ -166,16 +165,21 @@ def write_table(table: xr.Dataset, partition: str, directory: Path) -> None:
 
 
 def _write_netcdf(content: xr.Dataset | xr.DataTree, path: Path) -> None:
-    """Write a netCDF file; where the library cannot say why it failed, as on a full disk, plain writing does."""
+    """Write a netCDF file. Its library neither says why it cannot nor lets go of the file: room is made sure of."""
+    size = content.nbytes + SPARE_BYTES
+    _check_room(path, size)
     try:
-        with naming(path):
-            content.to_netcdf(path, engine=ENGINE)
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, OSError) and error.errno in UNWRITABLE:
-            raise
-        with naming(path), path.open("ab") as file:
-            file.write(bytes(content.nbytes + SPARE_BYTES))
+        content.to_netcdf(path, engine=ENGINE)
+    except (OSError, RuntimeError):
+        _check_room(path, size)  # taken meanwhile
         raise
+
+
+def _check_room(path: Path, size: int) -> None:
+    """Raise the `OSError` that keeps a file of some bytes from being written, if anything does."""
+    with naming(path):
+        path.write_bytes(bytes(size))
+        path.unlink()
 
 
 def _read_tables(folder: Path) -> dict[str, xr.Dataset]:

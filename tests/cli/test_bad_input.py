@@ -9,6 +9,7 @@ import pytest
 from secondlook.cli.options import Shared, checked_options
 from secondlook.data import InputError
 from secondlook.inference import Options, load
+from secondlook.inference.storage import replacing
 
 BAD_RECORDS = {
     "unknown key": (('id = "small"', 'id = "small"\ncolour = "red"'), "colour: 'red': unknown key"),
@@ -280,6 +281,19 @@ def test_results_of_another_trial_or_record_are_refused(run, results, made, disk
     refused(run(command, "mf07-01", "--out", "older"), "older: holds results of another version of mf07-01's record")
     refused(run(command, "mf07-01", "--out", "broken"), "run.json: cannot be read")
     assert disk() == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [["audit", "mf07-01", "--out"], ["plot", "forest"], ["fit", "mf07-01", "--out"]]
+)
+def test_a_directory_that_is_being_written_is_locked(run, results, disk, arguments):
+    command, *rest = arguments
+    results(Path("here"))
+    with replacing("here", keep=True):
+        before = disk()
+        call = [command, "here", *rest] if command == "plot" else [command, *rest, "here"]
+        refused(run(*call), "here: another run is writing there; wait for it, or give another name")
+        assert disk() == before
 
 
 def test_unknown_figures_are_named(run, results):
