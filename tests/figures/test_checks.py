@@ -1,5 +1,7 @@
 """Predictive checks and priors: what is drawn is what the tables hold."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,3 +72,12 @@ def test_a_median_that_nobody_reaches_is_left_out(remade):
     made.checks.loc[made.checks["item"].eq("median"), numbers] = np.inf
     titles = [axes.get_title(loc="left") for axes in figures.draw(made, "checks").axes]
     assert titles and not any(title.startswith("Median survival") for title in titles)
+
+
+def test_priors_of_one_interval_are_drawn_to_its_end(reanalysis):
+    """The paper's last printed time lies within the only interval."""
+    rows = reanalysis.prior_predictive
+    few = rows[rows["time"].isna() | rows["time"].eq(rows["time"].max())]
+    figure = figures.draw(dataclasses.replace(reanalysis, prior_predictive=few), "prior-predictive")
+    line = figure.axes[0].lines[1]
+    assert list(line.get_xdata()) == [0, few["time"].max()]
