@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 .PHONY: reanalysis test lint bench lock clean
 
 reanalysis: $(STAMP)
-	$(BIN)/secondlook reanalyse mf07-01 --out results/mf07-01
+	$(BIN)/secondlook reanalyse mf07-01 --out results/mf07-01 --overwrite
 
 test: $(STAMP)
 	$(BIN)/pytest -n 2 --dist loadfile

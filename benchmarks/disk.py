@@ -1,7 +1,7 @@
 """Whether results survive: runs killed at random, and pairs of runs into one directory.
 
-Each run is the command `reconstruct` of a built-in trial. After every kill the directory holds the complete results
-of some run, and the next run works; of every pair at least one run ends well, and the other either does too or is
+Each run is the command `reconstruct` of a built-in trial. After every kill a reader finds the complete results of
+some run, and the next run works; of every pair at least one run ends well, and the other either does too or is
 refused. In the end nothing lies beside the directory.
 
 Usage: python benchmarks/disk.py [--kills 20] [--pairs 10] [--seed 1]
@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from secondlook.inference.storage import check_results
+
 COMMAND = (sys.executable, "-m", "secondlook.cli.main", "reconstruct", "mf07-01", "--imputations", "2", "--quiet")
 
 
@@ -29,7 +31,8 @@ def start(directory: Path, seed: int) -> subprocess.Popen[bytes]:
 
 
 def complete(directory: Path) -> bool:
-    """Whether a directory holds all that a run writes."""
+    """Whether a reader finds all that a run writes."""
+    check_results(directory)
     names = ("run.json", "record.json", "table.nc", "reconstruction.csv")
     return all((directory / name).exists() for name in names) and len(pd.read_csv(directory / names[-1])) > 0
 
@@ -52,7 +55,7 @@ def main() -> None:
             time.sleep(rng.uniform(0, 1.1) * usual)
             run.kill()
             run.wait()
-            lost += not (complete(directory) or list(Path(folder).glob(".results.staged-*.old")))
+            lost += not complete(directory)
         assert start(directory, 0).wait() == 0
         left = [path.name for path in Path(folder).iterdir() if path != directory]
         print(f"{options.kills} kills: results lost {lost}, left over after the next run {len(left)}")

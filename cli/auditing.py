@@ -38,16 +38,17 @@ def audit(
     from ..data import load_record
     from ..data.audit import audit as audited
     from ..data.audit import findings_frame
+    from ..data.disk import locked, new_file
     from ..data.writing import write_csv
     from . import printing
-    from .writing import new_file
 
     record = load_record(trial)
     findings = findings_frame(record, audited(record))
     if out is not None:
-        _check_same_trial(out, record.id)
-        with new_file(out / "audit.csv") as path:
-            write_csv(findings, path)
+        with locked(out):
+            _check_same_trial(out, record.id)
+            with new_file(out / "audit.csv") as path:
+                write_csv(findings, path)
     printing.audit(record, findings, trial, out)
     return BUG if strict and findings["verdict"].isin(CONTRADICTIONS).any() else DONE
 

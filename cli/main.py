@@ -15,21 +15,21 @@ Commands are named by their place, and import what they work with when they run:
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, MissingArgumentError
 
 # The matrices are small: threads only wait for each other, and their number would change the last digits.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 MF07_01 = "mf07-01"
+NEED_OUT = ("fit", "reconstruct")
+WITH_OUT = f" --out results/{MF07_01}"
 DONE, BUG, BAD_INPUT, FAILED_DIAGNOSTICS, INTERRUPTED = 0, 1, 2, 3, 130
-UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG})
 
 HELP = (
     "A Bayesian second look at a published two-arm survival trial.\n\n"
@@ -108,20 +108,33 @@ def _answered(run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return _complain(["interrupted"], INTERRUPTED)
     except CycloptsError as error:
-        return _complain([f"{error} See 'secondlook --help'."], BAD_INPUT)
+        return _complain([_without_trial(error) or f"{error} See 'secondlook --help'."], BAD_INPUT)
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except OSError as error:
+        from ..data.disk import UNWRITABLE, unwritable
+
         if error.errno not in UNWRITABLE:
             raise
-        return _complain([f"{error.filename or 'output'}: cannot be written ({error.strerror})"], BAD_INPUT)
+        return _complain([f"{error.filename or 'output'}: {unwritable(error)}"], BAD_INPUT)
     except ValueError as error:
         from ..data import InputError
 
         if not isinstance(error, InputError):
             raise
         return _complain([str(problem) for problem in error.problems], BAD_INPUT)
+
+
+def _without_trial(error: CycloptsError) -> str:
+    """Return what to type where TRIAL is missing; nothing for other errors."""
+    if not isinstance(error, MissingArgumentError) or error.argument is None or error.argument.name != "TRIAL":
+        return ""
+    from ..data.reading import built_in_trials
+
+    command = " ".join(("secondlook", *(error.command_chain or ())))
+    example = f"{command} {MF07_01}{WITH_OUT if command.split()[-1] in NEED_OUT else ''}"
+    return f"{command} needs a TRIAL: a built-in id ({', '.join(built_in_trials())}) or a .toml file; try: {example}"
 
 
 def _complain(problems: Sequence[str], code: int) -> int:

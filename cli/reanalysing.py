@@ -12,11 +12,16 @@ from .options import OUT, Shared, checked_options
 
 
 def reanalyse(
-    trial: str | None = None, /, *, out: Annotated[Path | None, OUT] = None, shared: Shared | None = None
+    trial: str | None = None,
+    /,
+    *,
+    out: Annotated[Path | None, OUT] = None,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    shared: Shared | None = None,
 ) -> int:
     """Reanalyse a trial: every model, prior, table and figure.
 
-    Earlier results in the directory are replaced as a whole once the new ones are complete. Exits with 3 when a
+    Earlier results of the record are replaced as a whole once the new ones are complete. Exits with 3 when a
     posterior fails its diagnostics; everything is written all the same.
 
     Parameters
@@ -24,10 +29,13 @@ def reanalyse(
     trial
         Id of a built-in trial, or path of a .toml record.
     out
-        Directory to write to: a new one, or one that holds results. Default: results/ID.
+        Directory to write to: a new one, or results of the same record. Default: results/ID.
+    overwrite
+        Replace results of an earlier version of the record, or of the files that it names.
     """
     from .. import figures, inference
     from ..data import load_record
+    from ..inference.merging import check_same_record
     from ..inference.storage import replacing, write
     from . import summary
     from .terminal import Progress
@@ -37,6 +45,7 @@ def reanalyse(
     record = load_record(trial or MF07_01)
     directory = out or Path("results") / record.id
     with Progress(given.quiet) as progress, replacing(directory) as staged:
+        check_same_record(directory, record, overwrite=overwrite)
         if trial is None:
             progress(f"note: no TRIAL is given: this is the built-in case, {MF07_01}")
         reanalysis = inference.reanalyse(record, options, progress)

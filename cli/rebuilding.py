@@ -84,8 +84,8 @@ def reconstruct(
 
 def _patients_file(file: Path | None, out: Path, staged: Path) -> AbstractContextManager[Path | None]:
     """Give the file of the patients; one that lies among the results is staged with them."""
+    from ..data.disk import new_file
     from ..data.errors import input_error
-    from .writing import new_file
 
     if file is None:
         return nullcontext()

@@ -42,12 +42,15 @@ def plot(directory: Path, kind: str, /, *, width: float = WIDTH_MM) -> None:
         Printed width in millimetres; many subgroups need a whole page (180), or figures grow taller than one.
     """
     from .. import figures
+    from ..data.disk import locked
     from ..data.errors import input_error
     from ..inference import load
+    from ..inference.storage import check_results
     from . import printing
 
-    reanalysis, folder = load(directory), directory / "figures"
-    paths = figures.write_figures(reanalysis, folder, width, kind)
+    check_results(directory)
+    with locked(directory):
+        paths = figures.write_figures(load(directory), directory / "figures", width, kind)
     if not paths:
         raise input_error(str(directory), "", kind, "these results do not support this figure")
     printing.files(paths)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from .disk import naming
+
 SIX_DIGITS = "%.6g"
 
 
@@ -18,7 +20,16 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
         The table.
     path
         File to write or replace.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written; names it.
     """
     staged = path.with_name(f".{path.name}.new")
-    frame.to_csv(staged, index=False, float_format=SIX_DIGITS, encoding="utf-8", lineterminator="\n")
-    staged.replace(path)
+    try:
+        with naming(path):
+            frame.to_csv(staged, index=False, float_format=SIX_DIGITS, encoding="utf-8", lineterminator="\n")
+            staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)

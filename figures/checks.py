@@ -190,7 +190,7 @@ def _filled(heights: list[float], height: float) -> list[float]:
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
-    scaled: Callable[[Any], Any] = (lambda value: 100 * value) if panel.scale == "percent" else (lambda value: value)
+    scaled = SCALES.get(panel.scale, _as_it_is)
     shown = [models for models in MODELS if _of_model(panel.rows, models).any()]
     places = {number: place for place, number in enumerate(panel.labels)}
     for number, (_, row) in _by_number(panel.rows):
@@ -204,6 +204,16 @@ def _draw(axes: Axes, panel: Panel) -> None:
     axes.tick_params(axis="y", length=0)
     axes.set_title(panel.title, loc="left")
     _scale(axes, panel, scaled)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+SCALES: Mapping[str, Callable[[Any], Any]] = {
+    "percent": lambda value: 100 * value,
+    "p": lambda value: np.maximum(value, P_TICKS[0] / 10),  # zero has no place on a log scale
+}
 
 
 def _of_model(rows: pd.DataFrame, model: tuple[str, str]) -> pd.Series:
@@ -239,7 +249,7 @@ def _scale(axes: Axes, panel: Panel, scaled: Callable[[Any], Any]) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.axvline(0.05, color=GREY, linewidth=0.6, zorder=0)
     else:
-        room = 0.05 * np.ptp(values)
+        room = 0.05 * np.ptp(values) or 0.05 * abs(values.max()) or 1.0  # all may be the same
         axes.set_xlim(values.min() - room, values.max() + room)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         if values.min() < 0:

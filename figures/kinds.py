@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from ..data.disk import new_file
 from ..data.errors import InputError, input_error
 from ..inference import Reanalysis
 from .alternatives import alternatives
@@ -141,17 +142,13 @@ def write_figure(figure: Figure, directory: str | Path, name: str) -> list[Path]
     Raises
     ------
     InputError
-        When the directory cannot be written.
+        When a file cannot be written.
     """
     folder = Path(directory)
     paths = [folder / f"{name}.png", folder / f"{name}.svg"]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with styled():
-            figure.savefig(paths[0], dpi=DPI, metadata={"Software": None})
-            figure.savefig(paths[1], metadata={"Date": None, "Creator": None})
-    except OSError as error:
-        raise input_error(str(directory), "", None, f"cannot be written ({error.strerror})") from None
+    with styled(), new_file(paths[0]) as png, new_file(paths[1]) as svg:
+        figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     return paths
 
 

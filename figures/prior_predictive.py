@@ -72,7 +72,7 @@ def prior_predictive(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure |
 def _curve(axes: Axes, reanalysis: Reanalysis, rows: pd.DataFrame, estimand: str) -> None:
     """Draw bands of the prior over time, and the posterior on top of them."""
     last = last_time(reanalysis, rows["time"].to_numpy())
-    kept = rows[rows["time"].le(last * 1.001)]
+    kept = rows[rows["time"].lt(last).shift(fill_value=True)]  # up to the end of the interval that holds the last
     ratio = estimand == "hazard_ratio"
     start = np.nan if ratio else 1.0
 

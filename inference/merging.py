@@ -42,7 +42,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def check_same_record(directory: Path, record: Record, name: str | Path = "") -> None:
+def check_same_record(directory: Path, record: Record, name: str | Path = "", *, overwrite: bool = False) -> None:
     """Refuse results of another trial, or of another version of the record.
 
     Parameters
@@ -53,6 +53,8 @@ def check_same_record(directory: Path, record: Record, name: str | Path = "") ->
         The record that results shall be added for.
     name
         What messages call the directory.
+    overwrite
+        Whether another version of the record is fine.
 
     Raises
     ------
@@ -67,6 +69,8 @@ def check_same_record(directory: Path, record: Record, name: str | Path = "") ->
     if run["trial"] != record.id:
         allowed = f"holds results of this trial; give another directory for those of {record.id}"
         raise input_error(place, "", str(run["trial"]), allowed)
+    if overwrite:
+        return
     if run["record_sha256"] != record_hash(record):
         allowed = f"holds results of another version of {record.id}'s record; give another directory, or --overwrite"
         raise input_error(place, "", None, allowed)

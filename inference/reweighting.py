@@ -201,12 +201,12 @@ class Reweighted:
         """Return log weights whose mean weight is the same in every imputation."""
         _, overall, _ = self._few
         logs = prior.log_density(overall) - (0.0 if self.prior is None else self.prior.log_density(overall))
-        logs = logs - logs.max()
+        logs = logs - logs.max(axis=1, keepdims=True)  # imputations may lie so far apart that weights underflow
         return np.asarray(logs - np.log(np.exp(logs).mean(axis=1, keepdims=True)))
 
     def _weighted(self, log_weights: Array) -> WeightedDraws:
         values, _, order = self._few
-        weights = np.exp(log_weights - log_weights.max())
+        weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True) * len(weights)
         ordered = weights.ravel()[order]
         return WeightedDraws(values.ravel()[order], np.cumsum(ordered) - ordered / 2)

@@ -166,7 +166,8 @@ def pareto_smoothed(log_ratio: NDArray[np.float64]) -> tuple[NDArray[np.float64]
     if log_ratio.size < FEWEST_FOR_TAIL:
         return log_ratio, np.inf
     try:
-        smoothed, k_hat = array_stats.psislw(-log_ratio)  # takes the log of old over new, as LOO has it
+        with np.errstate(over="ignore"):  # of tails that no Pareto distribution follows
+            smoothed, k_hat = array_stats.psislw(-log_ratio)  # takes the log of old over new, as LOO has it
     except ValueError:  # "All tail values are the same"
         return log_ratio, 0.0
     return smoothed, np.inf if np.isnan(k_hat) else float(k_hat)

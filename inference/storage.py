@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import shutil
@@ -15,8 +14,19 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 import xarray as xr
-from filelock import FileLock, Timeout
 
+from ..data.disk import (
+    STAGED,
+    copied,
+    is_remnant,
+    locked,
+    naming,
+    put_back,
+    swap,
+    telling,
+    umask,
+    unwritable,
+)
 from ..data.errors import input_error
 from ..data.reading import parse_record
 from ..data.writing import write_csv
@@ -48,14 +58,14 @@ TABLES = (
 )
 RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table", "posterior"
 ENGINE: Final = "netcdf4"
-STAGED, OLD = ".staged-", ".old"  # in the names of directories beside results that are being written
+SPARE_BYTES: Final = 1 << 18  # more than what netCDF adds to the numbers of a file
 
 
 @contextmanager
 def replacing(directory: str | Path, *, keep: bool = False) -> Iterator[Path]:
     """Give a temporary directory that takes the place of a results directory when all went well.
 
-    Nobody else can write results there meanwhile. What a killed run left beside it is tidied away first.
+    Nobody else can write results there meanwhile, see `data.disk`.
 
     Parameters
     ----------
@@ -76,52 +86,21 @@ def replacing(directory: str | Path, *, keep: bool = False) -> Iterator[Path]:
         When the directory holds something else, cannot be written, or another run is writing there. What is there
         stays as it is.
     """
-    target = Path(directory).resolve()
     check_replaceable(Path(directory))
-    with _locked(target, str(directory)):
-        _tidy(target)
+    with locked(directory, "--out") as target:
         try:
             staged = Path(tempfile.mkdtemp(prefix=f".{target.name}{STAGED}", dir=target.parent))
         except OSError as error:
-            raise input_error("--out", "", str(directory), f"cannot be written ({error.strerror})") from None
+            raise input_error("--out", "", str(directory), unwritable(error)) from None
         try:
-            staged.chmod(0o777 & ~_umask())
-            if keep and target.exists():
-                shutil.copytree(target, staged, dirs_exist_ok=True)
-            yield staged
-            _swap(staged, target)
+            with telling(staged, directory):
+                staged.chmod(0o777 & ~umask())
+                if keep and target.exists():
+                    copied(target, staged)
+                yield staged
+                swap(staged, target)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
-
-
-@contextmanager
-def _locked(target: Path, name: str) -> Iterator[None]:
-    """Hold the lock of a results directory, a file beside it that goes with the lock."""
-    path = target.with_name(f".{target.name}.lock")
-    lock = FileLock(path, blocking=False)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        allowed = "another run is writing there; wait for it, or give another directory"
-        raise input_error("--out", "", name, allowed) from None
-    except OSError as error:
-        raise input_error("--out", "", name, f"cannot be written ({error.strerror})") from None
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)  # whoever holds a lock of a file that is gone tries again
-        lock.release()
-
-
-def _tidy(target: Path) -> None:
-    """Put back or remove what a killed run left; the lock is held, so nobody else needs it."""
-    left = list(target.parent.glob(f".{glob.escape(target.name)}{STAGED}*"))
-    old = [path for path in left if path.name.endswith(OLD)]
-    if old and not target.exists():  # killed between the two renames: what was there comes back
-        old[0].rename(target)
-    for path in left:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def check_replaceable(directory: str | Path) -> None:
@@ -140,30 +119,12 @@ def check_replaceable(directory: str | Path) -> None:
     target = Path(directory)
     if target.exists() and not target.is_dir():
         raise input_error("--out", "", str(target), "is a file; give a directory")
-    if target.is_dir() and any(target.iterdir()) and not (target / RUN).exists():
+    held = [path for path in target.iterdir() if not is_remnant(path)] if target.is_dir() else []
+    if held and not (target / RUN).exists():
         raise input_error("--out", "", str(target), "holds something other than results; give an empty directory")
     parent = next(folder for folder in target.absolute().parents if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise input_error("--out", "", str(target), f"cannot be written: {parent.name} is not a writable directory")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _swap(staged: Path, target: Path) -> None:
-    old = staged.with_name(staged.name + OLD)
-    try:
-        if target.exists():
-            target.rename(old)
-        staged.rename(target)
-    except BaseException:  # Ctrl-C between the two
-        if old.exists() and not target.exists():
-            old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def write(reanalysis: Reanalysis, directory: Path) -> None:
@@ -180,7 +141,7 @@ def write(reanalysis: Reanalysis, directory: Path) -> None:
         write_csv(getattr(reanalysis, name), directory / csv_name(name))
     (directory / POSTERIOR).mkdir(exist_ok=True)
     for fit in reanalysis.fits:
-        _described(fit).to_netcdf(directory / POSTERIOR / f"{fit.name}.nc", engine=ENGINE)
+        _write_netcdf(_described(fit), directory / POSTERIOR / f"{fit.name}.nc")
     for partition, table in reanalysis.tables.items():
         write_table(table, partition, directory)
     record = reanalysis.record.model_dump(mode="json", by_alias=True)
@@ -200,7 +161,25 @@ def table_name(partition: str) -> str:
 
 def write_table(table: xr.Dataset, partition: str, directory: Path) -> None:
     """Write a survival table, see `table_name`."""
-    table.to_netcdf(directory / table_name(partition), engine=ENGINE)
+    _write_netcdf(table, directory / table_name(partition))
+
+
+def _write_netcdf(content: xr.Dataset | xr.DataTree, path: Path) -> None:
+    """Write a netCDF file. Its library neither says why it cannot nor lets go of the file: room is made sure of."""
+    size = content.nbytes + SPARE_BYTES
+    _check_room(path, size)
+    try:
+        content.to_netcdf(path, engine=ENGINE)
+    except (OSError, RuntimeError):
+        _check_room(path, size)  # taken meanwhile
+        raise
+
+
+def _check_room(path: Path, size: int) -> None:
+    """Raise the `OSError` that keeps a file of some bytes from being written, if anything does."""
+    with naming(path):
+        path.write_bytes(bytes(size))
+        path.unlink()
 
 
 def _read_tables(folder: Path) -> dict[str, xr.Dataset]:
@@ -218,7 +197,8 @@ def write_json(content: Mapping[str, Any], path: Path) -> None:
     path
         Where.
     """
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with naming(path):
+        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _described(fit: Fit) -> xr.DataTree:
@@ -238,6 +218,24 @@ def _described(fit: Fit) -> xr.DataTree:
     return tree
 
 
+def check_results(directory: str | Path) -> None:
+    """Check that a directory holds results; those that a killed run was about to replace are put back.
+
+    Parameters
+    ----------
+    directory
+        Where results shall stand.
+
+    Raises
+    ------
+    InputError
+        When there are none.
+    """
+    put_back(directory)
+    if not (Path(directory) / RUN).is_file():
+        raise input_error(str(directory), "", None, "holds no results (no run.json)")
+
+
 def load(directory: str | Path) -> Reanalysis:
     """Read a reanalysis back.
 
@@ -254,8 +252,7 @@ def load(directory: str | Path) -> Reanalysis:
     from .reanalysis import Reanalysis
 
     folder = Path(directory)
-    if not (folder / RUN).is_file():
-        raise input_error(str(directory), "", None, "holds no results (no run.json)")
+    check_results(folder)
     if not any((folder / name).exists() for name in (POSTERIOR, "estimates.csv")):
         raise input_error(str(directory), "", None, "holds no fitted models; run 'secondlook fit' or 'reanalyse'")
     record = parse_record(read_json(folder / RECORD), str(folder / RECORD))

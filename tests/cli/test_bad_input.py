@@ -9,6 +9,7 @@ import pytest
 from secondlook.cli.options import Shared, checked_options
 from secondlook.data import InputError
 from secondlook.inference import Options, load
+from secondlook.inference.storage import replacing
 
 BAD_RECORDS = {
     "unknown key": (('id = "small"', 'id = "small"\ncolour = "red"'), "colour: 'red': unknown key"),
@@ -25,6 +26,12 @@ BAD_RECORDS = {
     "too many events": (("events = 76", "events = 760"), "arms.treatment"),
     "times out of order": (("times = [0, 12]", "times = [12, 0]"), "at_risk[1]"),
 }
+NO_TRIAL = (
+    ("audit", (), ""),
+    ("show", (), ""),
+    ("fit", ("--out", "here"), " --out results/mf07-01"),
+    ("reconstruct", ("--out", "here"), " --out results/mf07-01"),
+)
 TWO_PROBLEMS = (("events = 101", "events = -1"), ('estimate = "0.51"', 'estimate = "51"'))
 
 
@@ -77,7 +84,8 @@ def test_unknown_trials(run, trial):
         (["bogus"], 'Unknown command "bogus"'),
         (["fit", "mf07-01", "--drws", "3", "--out", "here"], "Unknown option: --drws"),
         (["fit", "mf07-01"], "--out requires an argument"),
-        *(([name, "--out", "here"], "TRIAL requires an argument") for name in ("audit", "fit", "reconstruct")),
+        *(([name, *end], f"or a .toml file; try: secondlook {name} mf07-01{more}") for name, end, more in NO_TRIAL),
+        (["show"], "secondlook show needs a TRIAL: a built-in id (abcsg-28, "),
         (["fit", "mf07-01", "--out", "here", "--draws", "1000.5"], "must be a whole number"),
         (["fit", "mf07-01", "--draws", "many", "--out", "here"], "Invalid value for --draws: must be a whole number"),
         (["audit", "mf07-01", "mf07-01-10y"], "mf07-01-10y"),
@@ -262,7 +270,7 @@ def test_a_reconstruction_alone_holds_no_fitted_models(run, results, disk, argum
     assert disk() == before
 
 
-@pytest.mark.parametrize("command", ["fit", "reconstruct"])
+@pytest.mark.parametrize("command", ["fit", "reconstruct", "reanalyse"])
 def test_results_of_another_trial_or_record_are_refused(run, results, made, disk, command):
     results(Path("other"), run={**made().run, "trial": "another"})
     results(Path("older"), run={**made().run, "record_sha256": "0"})
@@ -273,6 +281,19 @@ def test_results_of_another_trial_or_record_are_refused(run, results, made, disk
     refused(run(command, "mf07-01", "--out", "older"), "older: holds results of another version of mf07-01's record")
     refused(run(command, "mf07-01", "--out", "broken"), "run.json: cannot be read")
     assert disk() == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [["audit", "mf07-01", "--out"], ["plot", "forest"], ["fit", "mf07-01", "--out"]]
+)
+def test_a_directory_that_is_being_written_is_locked(run, results, disk, arguments):
+    command, *rest = arguments
+    results(Path("here"))
+    with replacing("here", keep=True):
+        before = disk()
+        call = [command, "here", *rest] if command == "plot" else [command, *rest, "here"]
+        refused(run(*call), "here: another run is writing there; wait for it, or give another name")
+        assert disk() == before
 
 
 def test_unknown_figures_are_named(run, results):

@@ -76,6 +76,16 @@ def test_reanalyse_calls_the_library_once_and_writes_everything(run, library):
     assert [path.name for path in Path("results").iterdir()] == ["mf07-01"]  # nothing is left over
 
 
+def test_reanalyse_replaces_an_earlier_version_only_when_told(run, library, made, results):
+    library()
+    results(Path("here"), run={**made().run, "record_sha256": "0"})
+    assert run("reanalyse", "mf07-01", "--out", "here").code == 2
+    assert run("reanalyse", "mf07-01", "--out", "here", "--overwrite").code == 0
+    assert run("reanalyse", "mf07-01", "--out", "here").code == 0
+    results(Path("other"), run={**made().run, "trial": "another"})
+    assert "give another directory" in run("reanalyse", "mf07-01", "--out", "other", "--overwrite").err
+
+
 def test_reanalyse_prints_the_headline(run, library):
     library()
     out = " ".join(run("reanalyse", "mf07-01", "--out", "here").out.split())

@@ -16,12 +16,12 @@ from secondlook.cli.options import Shared
 
 HEAVY = ("pymc", "arviz", "nutpie", "lifelines", "matplotlib", "xarray", "pandas", "scipy", "numpy")
 SHARED = ("--draws", "--chains", "--seed", "--imputations", "--intervals", "--landmarks", "--benefit-threshold")
-FITTING = (*SHARED, "--harm-threshold", "--design-hr", "--quiet", "--out")
+FITTING = (*SHARED, "--harm-threshold", "--design-hr", "--quiet", "--out", "--overwrite")
 OPTIONS = {
     "reanalyse": FITTING,
     "fit": (*FITTING, "--model", "--prior", "--partition", "--shrinkage", "--tau-scale"),
     "audit": ("--strict", "--out"),
-    "reconstruct": ("--out", "--partition", "--patients-out", "--seed", "--imputations", "--quiet"),
+    "reconstruct": ("--out", "--partition", "--patients-out", "--seed", "--imputations", "--quiet", "--overwrite"),
     "evidence": (*FITTING, "TRIALS", "--tau-scale"),
     "plot": ("DIRECTORY", "KIND", "--width"),
     "compare": ("DIRECTORY",),

@@ -1,5 +1,7 @@
 """Predictive checks and priors: what is drawn is what the tables hold."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,3 +72,31 @@ def test_a_median_that_nobody_reaches_is_left_out(remade):
     made.checks.loc[made.checks["item"].eq("median"), numbers] = np.inf
     titles = [axes.get_title(loc="left") for axes in figures.draw(made, "checks").axes]
     assert titles and not any(title.startswith("Median survival") for title in titles)
+
+
+def test_priors_of_one_interval_are_drawn_to_its_end(reanalysis):
+    """The paper's last printed time lies within the only interval."""
+    rows = reanalysis.prior_predictive
+    few = rows[rows["time"].isna() | rows["time"].eq(rows["time"].max())]
+    figure = figures.draw(dataclasses.replace(reanalysis, prior_predictive=few), "prior-predictive")
+    line = figure.axes[0].lines[1]
+    assert list(line.get_xdata()) == [0, few["time"].max()]
+
+
+def test_numbers_that_are_all_the_same_have_room_beside_them(reanalysis):
+    """Survival of 1 that every simulated trial has: nobody dies."""
+    rows = reanalysis.checks[reanalysis.checks["item"].eq("survival")]
+    same = rows.assign(**dict.fromkeys(("lower", "q25", "median", "q75", "upper", "value"), 1.0))
+    (axes,) = figures.draw(dataclasses.replace(reanalysis, checks=same), "checks").axes
+    assert axes.get_xlim() == pytest.approx((95, 105))
+
+
+def test_p_values_of_zero_run_off_the_axis(reanalysis):
+    rows = reanalysis.checks[reanalysis.checks["item"].eq("hazard_ratio")]
+    zero = rows.assign(
+        item="hazard_ratio p", **dict.fromkeys(("lower", "q25", "median", "q75", "upper", "value"), 0.0)
+    )
+    (axes,) = figures.draw(dataclasses.replace(reanalysis, checks=zero), "checks").axes
+    assert axes.get_xscale() == "log"
+    (printed, *_) = drawn_of(axes, "printed")
+    assert 0 < printed.get_xdata()[0] < axes.get_xlim()[0]

@@ -84,3 +84,13 @@ def test_a_shift_moves_the_distribution():
     shifted = Shifted(Exact(-0.4, 0.2), 0.3)
     assert shifted.quantile(0.5) == pytest.approx(-0.1)
     assert shifted.below(0.0) == pytest.approx(stats.norm(-0.1, 0.2).cdf(0.0))
+
+
+def test_imputations_far_apart_count_alike_under_any_prior():
+    """Weights of one of them underflow beside the other's, as where an arm has no events."""
+    draws = np.stack([np.linspace(-1, 1, 400), np.linspace(-12.001, -12, 400)])
+    strict = Prior("strict", (0.0,), (0.3,))
+    found = Reweighted(draws, draws, Prior("vague", (0.0,), (10.0,)))
+    for distribution in (found.distribution(strict), found.under(strict).distribution):
+        assert np.isfinite(distribution.cumulative).all()
+        assert distribution.below(-6.0) == pytest.approx(0.5, abs=0.01)

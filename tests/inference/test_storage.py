@@ -2,8 +2,10 @@
 
 import dataclasses
 import os
+import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,8 +14,9 @@ import xarray as xr
 
 from secondlook import inference
 from secondlook.data import InputError
+from secondlook.data.disk import new_file
 from secondlook.inference import storage
-from secondlook.inference.storage import TABLES, check_replaceable, csv_name, replacing
+from secondlook.inference.storage import TABLES, check_replaceable, check_results, csv_name, replacing
 
 
 @pytest.fixture
@@ -93,6 +96,43 @@ def test_a_disk_that_refuses(mf07, tmp_path, monkeypatch):
 
     monkeypatch.setattr(storage.tempfile, "mkdtemp", refuse)
     with pytest.raises(InputError, match=r"cannot be written \(No space left on device\)"):
+        mf07.save(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("kilobytes", [1, 30, 60])
+def test_files_that_become_too_large_are_one_error(mf07, saved, keep, kilobytes):
+    """As on a full disk: the file is named, nothing is left over, and what was there stays."""
+    before, (soft, hard) = listing(saved), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, hard))
+    try:
+        with pytest.raises(
+            InputError, match=r"^\S*/out/[\w/-]+\.(csv|nc|json): cannot be written \(File too large\)$"
+        ):
+            mf07.save(saved, keep=keep)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert listing(saved) == before
+    assert [path.name for path in saved.parent.iterdir()] == ["out"]
+
+
+def test_no_space_for_a_posterior_is_named(mf07, saved, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    named = rf"{saved}/posterior/piecewise-vague\.nc: cannot be written \(No space left on device\)"
+    with pytest.raises(InputError, match=named):
+        mf07.save(saved)
+
+
+def test_what_netcdf_cannot_write_for_other_reasons_is_a_bug(mf07, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("NetCDF: HDF error")
+
+    monkeypatch.setattr(xr.DataTree, "to_netcdf", fails)
+    with pytest.raises(RuntimeError, match="HDF error"):
         mf07.save(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
@@ -216,3 +256,52 @@ def test_a_killed_run_loses_nothing_and_leaves_nothing_once_another_has_run(tmp_
         (staged / "run.json").write_text("newer")
     assert (target / "run.json").read_text() == "newer"
     assert {path.name for path in tmp_path.iterdir()} == {"here", ".here.else"}
+
+
+def test_readers_find_what_a_killed_run_took_away(tmp_path):
+    target = tmp_path / "here"
+    target.mkdir()
+    (target / "run.json").write_text("old")
+    killed = [sys.executable, "-c", KILLED, str(target), "between the renames"]
+    assert subprocess.run(killed, check=False).returncode == -9
+    assert not target.exists()
+    check_results(target)
+    assert (target / "run.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
+KILLED_FILE = """
+import os, pathlib, sys
+from secondlook.data.disk import new_file
+with new_file(pathlib.Path(sys.argv[1])) as staged:
+    staged.write_text("half")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_killed_file_is_tidied_and_hinders_nobody(tmp_path):
+    place = tmp_path / "here" / "audit.csv"
+    place.parent.mkdir()
+    (place.parent / ".audit.csv.swp").write_text("an editor's")
+
+    def kill():
+        assert subprocess.run([sys.executable, "-c", KILLED_FILE, str(place)], check=False).returncode == -9
+
+    kill()
+    assert len(list(place.parent.iterdir())) == 3
+    with new_file(place) as staged:
+        staged.write_text("whole")
+    assert {path.name for path in place.parent.iterdir()} == {"audit.csv", ".audit.csv.swp"}
+    (place.parent / ".audit.csv.swp").unlink()
+    place.unlink()
+    kill()
+    with replacing(place.parent, keep=True) as staged:  # what is left over is no results that could be lost
+        assert list(staged.iterdir()) == []
+
+
+def test_nobody_else_writes_the_same_file(tmp_path):
+    with new_file(tmp_path / "a.csv") as staged:
+        staged.write_text("1")
+        with pytest.raises(InputError, match=r"a\.csv: another run is writing there"), new_file(tmp_path / "a.csv"):
+            raise AssertionError
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
