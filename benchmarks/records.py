@@ -40,8 +40,9 @@ from rich.table import Table
 from secondlook import figures, inference
 from secondlook.cli import summary
 from secondlook.data import InputError
+from secondlook.data.estimators import cox_of_patients, kaplan_meier
 from secondlook.data.fields import ARMS
-from secondlook.data.publishing import QUANTILE, cox_fit, kaplan_meier, km_median
+from secondlook.data.publishing import QUANTILE
 from secondlook.data.reading import parse_record
 from secondlook.data.record import Record
 from secondlook.inference import Options, fitting, overall, refits
@@ -136,9 +137,8 @@ def published(trial: Trial, name: str, rng: np.random.Generator) -> dict[str, An
     times = sorted({float(f"{trial.time.max() * share:.3g}") for share in shares})
     told["survival"] = [row for arm in ARMS for at in times if (row := _survival(trial, arm, at, digits, intervals))]
     if rng.uniform() < 0.4:
-        told["median"] = [
-            {"arm": arm, "estimate": f"{found:.4g}"} for arm in ARMS if (found := km_median(*trial.arm(arm)))
-        ]
+        medians = {arm: kaplan_meier(*trial.arm(arm)).median for arm in ARMS}
+        told["median"] = [{"arm": arm, "estimate": f"{found:.4g}"} for arm, found in medians.items() if found]
     if rng.uniform() < 0.5:
         told["follow_up"] = [_follow_up(trial, arm) for arm in ARMS]
     if rng.uniform() < 0.4:
@@ -155,7 +155,8 @@ def _survival(trial: Trial, arm: str, at: float, digits: int, intervals: bool) -
     times, events = trial.arm(arm)
     if at > times.max():
         return {}
-    estimate, variance = kaplan_meier(times, events, at)
+    curve = kaplan_meier(times, events)
+    estimate, variance = float(curve.at(at)), float(curve.variance_at(at))
     row = {"arm": arm, "time": at, "estimate": f"{estimate:.{digits}f}"}
     if not intervals or not 0 < float(row["estimate"]) < 1:
         return row
@@ -188,7 +189,7 @@ def _ratio(trial: Trial, where: dict[str, str], inside: np.ndarray, label: str) 
     arms = [trial.arm(arm, inside) for arm in ARMS]
     if any(event.sum() < 2 for _, event in arms):
         return {}
-    log_ratio, error = cox_fit(trial.time[inside], trial.event[inside], trial.treatment[inside])
+    log_ratio, error = cox_of_patients(trial.time[inside], trial.event[inside], trial.treatment[inside])
     estimate, *limits = (f"{math.exp(log_ratio + z * error):.2f}" for z in (0, -QUANTILE, QUANTILE))
     possible = float(limits[0]) > 0 and math.isfinite(float(limits[1]))
     return {"estimate": estimate, "ci": limits, "where": where, "label": label} if possible else {}
