@@ -47,7 +47,7 @@ from secondlook.data.reading import parse_record
 from secondlook.data.record import Record
 from secondlook.inference import Options, fitting, overall, refits
 from secondlook.inference.sampling import INTERNAL
-from secondlook.inference.storage import TABLES
+from secondlook.inference.tables import TABLES
 
 SOURCES = ("published", "curves", "patients")
 KINDS = ("usual", "tiny", "huge", "no events in an arm", "all die", "ties", "one interval", "2:1", "days", "years")
@@ -275,9 +275,9 @@ def finish(trial: Record, options: Options, directory: Path, *, draw: bool = Tru
     found.save(directory)
     again = inference.load(directory)
     yield from (
-        f"table {name} comes back otherwise"
-        for name in TABLES
-        if list(getattr(again, name)) != list(getattr(found, name))
+        f"table {table.name} comes back otherwise"
+        for table in TABLES
+        if list(again[table.name]) != list(found[table.name])
     )
     if draw:
         figures.write_figures(found, directory / "figures", notify=notes.append)

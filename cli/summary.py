@@ -14,6 +14,7 @@ from ..data import ARMS, Record
 from ..data.audit import VERDICTS
 from ..data.labels import number_of, within_text
 from ..inference.diagnostics import LEAST_ESS, MOST_RHAT
+from ..inference.tables import TABLES
 from ..models.imbalance import FORMS, estimate_label
 from . import evidence, judging, sensitivity, subgroups
 from .printing import (
@@ -447,23 +448,6 @@ def _audit_in_short(findings: pd.DataFrame) -> None:
 
 
 _FILES = {
-    "estimates.csv": "every estimate with its probabilities",
-    "comparison.csv": "published, Cox and posterior hazard ratios",
-    "diagnostics.csv": "convergence by quantity and imputation",
-    "audit.csv": "every check of the published numbers",
-    "credibility.csv": "what each subgroup claim rests on, with blanks for the reader",
-    "homogeneity.csv": "what trials without any heterogeneity print of their subgroups",
-    "imbalance.csv": "what each prognostic factor's imbalance accounts for",
-    "binary.csv": "secondary endpoints and Fisher's exact test",
-    "conflict.csv": "posterior weight of the parts of mixture priors",
-    "evidence.csv": "the trials of the question: pooled, predicted, each left out",
-    "checks.csv": "what trials like the models' print, beside what this one printed",
-    "model-comparison.csv": "models by how well they predict rows that are left out",
-    "prior-predictive.csv": "what the priors imply, beside the posteriors",
-    "sensitivity.csv": "hazard ratios when priors, intervals, sources or bias are varied",
-    "tipping.csv": "how sceptical one must be, or how biased the trial, to conclude otherwise",
-    "psense.csv": "power-scaling: what priors and data each account for",
-    "reconstruction.csv": "published numbers and what the rebuilt data make of them",
     "table.nc": "rebuilt deaths and person-time (netCDF), with one table more for each partition",
     "posterior": "posterior draws (ArviZ, netCDF)",
     "figures": "figures (PNG and SVG)",
@@ -472,7 +456,8 @@ _FILES = {
 
 
 def _contents(directory: Path) -> list[tuple[str, str]]:
-    return [(str(directory / name), text) for name, text in _FILES.items() if _holds_something(directory / name)]
+    files = {one.file: one.about for one in TABLES} | _FILES
+    return [(str(directory / name), text) for name, text in files.items() if _holds_something(directory / name)]
 
 
 def _holds_something(path: Path) -> bool:

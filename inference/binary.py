@@ -16,9 +16,9 @@ from scipy.stats.contingency import odds_ratio
 from ..data import Record
 from ..data.outcomes import Binary, Proportion
 from ..models.priors import FROM_SISTERS
-from . import columns
 from .fitting import Task, Values
 from .quantities import Quantity
+from .tables import BINARY
 
 MODEL = "binary"
 
@@ -146,7 +146,7 @@ def binary_rows(endpoints: Sequence[Endpoint]) -> pd.DataFrame:
         Two-sided p, and the conditional odds ratio with its exact 95% interval.
     """
     rows = [_fisher(one) for one in endpoints]
-    return pd.DataFrame(rows, columns=[name for name in columns.BINARY if name != "trial"])
+    return pd.DataFrame(rows, columns=[name for name in BINARY.columns if name != "trial"])
 
 
 def _fisher(one: Endpoint) -> dict[str, object]:

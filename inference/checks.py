@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from ..data import OVERALL, Record, Subgroup
 from ..data.reconstruction import Reconstruction
 from ..data.subgroup import parse_key
-from . import columns
 from .fitting import Fit
 from .imputations import Imputations
 from .replication import REPLICATES, affordable, replicates
 from .standardised import partition_subgroups
 from .statistics import Statistic, patient_statistics, printed_statistics
+from .tables import CHECKS
 
 Array = NDArray[np.float64]
 IN_TAIL = 0.05
@@ -92,7 +92,7 @@ def predictive_checks(
         chosen = [fit for fit in fits if "alpha" in fit.tree["posterior"] and fit.partition in sources]
         for fit in chosen:
             rows += _checked(record, fit, sources[fit.partition], landmarks, number, seed)
-    return columns.arranged(pd.DataFrame(rows, columns=list(columns.CHECKS)), columns.CHECKS, trial=record.id)
+    return CHECKS.arranged(pd.DataFrame(rows, columns=list(CHECKS.columns)), trial=record.id)
 
 
 def _checked(

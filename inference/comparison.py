@@ -20,7 +20,8 @@ from ..data.outcomes import HazardRatio
 from ..data.reconstruction import members_of
 from ..data.subgroup import parse_key
 from ..data.table import pooled
-from . import columns, imbalance, synthesis
+from . import imbalance, synthesis
+from .tables import COMPARISON
 
 LEVEL = 0.95
 Ratio = tuple[float, float, float]  # with its limits
@@ -136,7 +137,7 @@ def comparison_rows(
             | _triple("withheld", predicted if group == ("", OVERALL.key) else None)
             | {"proportional_p": fits[group][1]}
         )
-    return pd.DataFrame(rows, columns=[name for name in columns.COMPARISON if name != "trial"])
+    return pd.DataFrame(rows, columns=[name for name in COMPARISON.columns if name != "trial"])
 
 
 def _cox_of(

@@ -19,9 +19,9 @@ import xarray as xr
 from ..data import Record
 from ..data.effect_sets import effect_sets
 from ..models.priors import FROM_SISTERS, external_prior
-from . import columns
 from .fitting import Fit
 from .options import Options
+from .tables import CONFLICT
 
 
 def overall_draws(record: Record, fit: Fit) -> xr.DataArray | None:
@@ -71,7 +71,7 @@ def conflict_rows(record: Record, fits: Sequence[Fit]) -> pd.DataFrame:
                 "posterior_weight": fit.prior.posterior_share(part, draws.to_numpy()),
             }
             rows.append(identity | {"prior": fit.prior.name, "component": part} | weights)
-    return pd.DataFrame(rows, columns=[name for name in columns.CONFLICT if name != "trial"])
+    return pd.DataFrame(rows, columns=[name for name in CONFLICT.columns if name != "trial"])
 
 
 def external_facts(record: Record, fits: Sequence[Fit], options: Options) -> dict[str, Any]:

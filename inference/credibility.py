@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from ..data import Record, Subgroup
 from ..data.outcomes import HazardRatio
-from . import columns
-from .columns import arranged
 from .homogeneity import (
     HomogeneousTrials,
     chance,
@@ -32,6 +30,7 @@ from .homogeneity import (
     separate,
 )
 from .quantities import RATIOS
+from .tables import CREDIBILITY, HOMOGENEITY
 
 FOR_THE_READER = (
     *("direction_foretold", "prior_evidence", "plausibility", "cut_point", "looked_at_unprinted", "verdict"),
@@ -125,10 +124,10 @@ def credibility(
         complement = str(interaction["reference"])
         if complement and complement not in printed | {str(found["subgroup"]) for found in rows}:
             rows.append(_complement_row(record, tables, usable, row, complement))
-    frame = pd.DataFrame(rows, columns=list(columns.CREDIBILITY))
+    frame = pd.DataFrame(rows, columns=list(CREDIBILITY.columns))
     blanks = dict.fromkeys(FOR_THE_READER, "")
     texts = {name: frame[name].fillna("").astype(str) for name in _TEXTS}
-    return arranged(frame.assign(**texts), columns.CREDIBILITY, trial=record.id, **blanks)
+    return CREDIBILITY.arranged(frame.assign(**texts), trial=record.id, **blanks)
 
 
 _TEXTS = ("reference", "model", "shrinkage", "prior", "planned", "baseline", "chance_source")
@@ -166,7 +165,7 @@ def homogeneity(record: Record, simulated: HomogeneousTrials) -> pd.DataFrame:
         ("significant benefits", float(sum(benefits)), simulated.benefits, simulated.benefits >= sum(benefits)),
     ]
     frame = pd.DataFrame([_statistic(*one) for one in found])
-    return arranged(frame, columns.HOMOGENEITY, trial=record.id, source=simulated.source)
+    return HOMOGENEITY.arranged(frame, trial=record.id, source=simulated.source)
 
 
 def _statistic(

@@ -21,10 +21,10 @@ from scipy.stats import qmc
 from ..data.imbalance import Term
 from ..data.prevalence import Prevalence
 from ..models.imbalance import CORRELATIONS, FORMS, coefficients, estimate_label
-from . import columns
 from .fitting import Task, Values
 from .options import Options
 from .quantities import Quantity
+from .tables import IMBALANCE
 
 MODEL = "imbalance"  # what outputs call it
 LIMITS = (0.025, 0.975)
@@ -140,7 +140,7 @@ def imbalance_rows(terms: Sequence[Term], options: Options) -> pd.DataFrame:
     """
     normals = ndtri(qmc.Sobol(3, rng=options.seed).random_base2(POINTS))
     rows = [_row(term, form, normals) for form in FORMS for term in terms]
-    return pd.DataFrame(rows, columns=[name for name in columns.IMBALANCE if name != "trial"])
+    return pd.DataFrame(rows, columns=[name for name in IMBALANCE.columns if name != "trial"])
 
 
 def _row(term: Term, form: str, normals: Array) -> dict[str, object]:

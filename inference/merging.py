@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 
@@ -18,28 +18,9 @@ from ..data.writing import write_csv
 from . import synthesis
 from .options import Options
 from .reanalysis import Reanalysis
-from .storage import RECORD, RUN, csv_name, read_csv, read_run, write, write_json, write_table
+from .storage import RECORD, RUN, read_csv, read_run, write, write_json, write_table
+from .tables import RECONSTRUCTION, TABLES
 from .versions import HELD, input_hashes, record_hash, run_facts
-
-_FIT: Final = ("model", "shrinkage", "prior", "partition")
-KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "estimates": ("source", "endpoint", *_FIT, "subgroup", "reference", "label", "estimand", "time"),
-    "comparison": (*_FIT, "subgroup"),
-    "reconstruction": ("partition",),
-    "imbalance": ("trial",),
-    "credibility": ("trial",),
-    "homogeneity": ("trial",),
-    "binary": ("trial",),
-    "conflict": _FIT,
-    "evidence": ("trial",),
-    "checks": _FIT,
-    "model_comparison": ("trial",),  # of models that one run fitted to one table
-    "prior_predictive": _FIT,
-    "sensitivity": ("trial",),
-    "tipping": ("trial",),
-    "psense": ("trial",),
-    "diagnostics": _FIT,  # a fit's diagnostics belong together: it may have had more imputations before
-}
 
 
 def check_same_record(directory: Path, record: Record, name: str | Path = "", *, overwrite: bool = False) -> None:
@@ -129,9 +110,10 @@ def merge(reanalysis: Reanalysis, directory: Path) -> None:
     """
     check_same_record(directory, reanalysis.record)
     frames: dict[str, Any] = {
-        name: merged(earlier(_present(directory / csv_name(name)), new), new, keys)
-        for name, keys in KEYS.items()
-        for new in (getattr(reanalysis, name),)
+        table.name: merged(earlier(_present(directory / table.file), new), new, table.key)
+        for table in TABLES
+        if table.key
+        for new in (reanalysis[table.name],)
     }
     run = _merged_run(directory / RUN, reanalysis.run, [fit.name for fit in reanalysis.fits])
     write(replace(reanalysis, **frames, run=run), directory)
@@ -227,8 +209,8 @@ def write_reconstruction(made: Imputed, options: Options, directory: Path) -> No
         When what is there is of another trial or record, or cannot be read.
     """
     check_same_record(directory, made.record)
-    path = directory / "reconstruction.csv"
-    write_csv(merged(_present(path), made.fit_sheet, ("partition",)), path)
+    path = directory / RECONSTRUCTION.file
+    write_csv(merged(_present(path), made.fit_sheet, RECONSTRUCTION.key), path)
     write_table(made.table, made.partition, directory)
     write_json(made.record.model_dump(mode="json", by_alias=True), directory / RECORD)
     acceptance = {made.partition or "overall": made.acceptance_rate}

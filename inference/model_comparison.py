@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from ..data.table import regroup
-from . import columns
 from .fitting import Fit, Refit
 from .imputations import Imputations
 from .likelihood import row_constant, row_log_likelihood, without_row
+from .tables import MODEL_COMPARISON
 
 Array = NDArray[np.float64]
 MOST_REFITS = 6  # of a model
@@ -71,8 +71,8 @@ def model_comparison(
         rows where there is nothing to compare.
     """
     found = [_compared(alike, sources[alike[0].partition].tables, refits) for alike in comparable(fits, sources)]
-    frame = pd.concat(found, ignore_index=True) if found else columns.empty(columns.MODEL_COMPARISON)
-    return columns.arranged(frame, columns.MODEL_COMPARISON, trial=trial)
+    frame = pd.concat(found, ignore_index=True) if found else MODEL_COMPARISON.empty()
+    return MODEL_COMPARISON.arranged(frame, trial=trial)
 
 
 def comparable(

@@ -10,13 +10,13 @@ import pandas as pd
 from ..data import InputError, Problem, Record, load_record
 from ..data.errors import input_error
 from ..models.priors import PRIMARY, Prior, named_prior
-from . import columns
 from .fitting import fit_tasks
 from .options import Options
 from .overall import integrated
 from .reported import reported_ratios
 from .sensitivity import varied_row
 from .sources import Notes, Notify, tables_of, tell_nobody
+from .tables import SENSITIVITY
 from .tasks import effects_task, piecewise_task
 
 
@@ -69,7 +69,7 @@ def prior_grid(
         )
     effect = integrated(result, whole.quantity.part, chosen, given)
     rows = [varied_row(whole, "prior", prior.name, prior, effect.under(prior).summary(given)) for prior in chosen]
-    return columns.arranged(pd.DataFrame(rows), columns.SENSITIVITY, trial=record.id)
+    return SENSITIVITY.arranged(pd.DataFrame(rows), trial=record.id)
 
 
 def _chosen(priors: Sequence[str | Prior], record: Record, options: Options) -> list[Prior]:

@@ -21,11 +21,11 @@ from ..data import ARMS
 from ..data.table import regroup
 from ..models.priors import Prior
 from ..models.shrinkage import ShrinkageForm
-from . import columns
 from .fitting import Fit
 from .imputations import Imputations
 from .options import Options
 from .quantities import Curves, curves_of
+from .tables import PRIOR_PREDICTIVE
 
 Array = NDArray[np.float64]
 Row = dict[str, object]
@@ -71,8 +71,8 @@ def prior_predictive(
         prior = _drawn_curves(curves[0], sources[""], options.seed)
         rows += [row for fit in curves for row in _of_curves(fit, prior)]
     rows += _of_strata(primary, options)
-    frame = pd.DataFrame(rows, columns=list(columns.PRIOR_PREDICTIVE))
-    return columns.arranged(frame, columns.PRIOR_PREDICTIVE, trial=trial)
+    frame = pd.DataFrame(rows, columns=list(PRIOR_PREDICTIVE.columns))
+    return PRIOR_PREDICTIVE.arranged(frame, trial=trial)
 
 
 def prior_quantile(prior: Prior, probability: float) -> float:

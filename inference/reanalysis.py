@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,8 @@ from ..data.patient_files import as_frame
 from ..data.reconstruction import check_partition, outside_partitions, reconstruct
 from ..models.priors import PRIMARY, available_priors, named_prior
 from ..models.shrinkage import ShrinkageForm
-from . import binary, columns, synthesis
+from . import binary, synthesis
 from .binary import binary_rows, endpoints_of
-from .columns import arranged
 from .comparison import comparison_rows
 from .conflict import conflict_rows, external_facts
 from .credibility import credibility, homogeneity, trials_without_heterogeneity
@@ -40,6 +38,24 @@ from .reported import HEADLINE_MODELS
 from .sensitivity import sensitivity
 from .sources import Notes, Notify, tables_of, tell_nobody
 from .synthesis import evidence_rows
+from .tables import (
+    BINARY,
+    CHECKS,
+    COMPARISON,
+    CONFLICT,
+    CREDIBILITY,
+    DIAGNOSTICS,
+    ESTIMATES,
+    EVIDENCE,
+    HOMOGENEITY,
+    IMBALANCE,
+    MODEL_COMPARISON,
+    PRIOR_PREDICTIVE,
+    PSENSE,
+    SENSITIVITY,
+    TABLES,
+    TIPPING,
+)
 from .tasks import (
     MODELS,
     PIECEWISE_MODELS,
@@ -87,23 +103,40 @@ class Reanalysis:
     audit: pd.DataFrame
     reconstruction: pd.DataFrame
     run: Mapping[str, Any] = field(repr=False)
-    imbalance: pd.DataFrame = field(default_factory=partial(columns.empty, columns.IMBALANCE))
-    credibility: pd.DataFrame = field(default_factory=partial(columns.empty, columns.CREDIBILITY))
-    homogeneity: pd.DataFrame = field(default_factory=partial(columns.empty, columns.HOMOGENEITY))
-    binary: pd.DataFrame = field(default_factory=partial(columns.empty, columns.BINARY))
-    conflict: pd.DataFrame = field(default_factory=partial(columns.empty, columns.CONFLICT))
-    evidence: pd.DataFrame = field(default_factory=partial(columns.empty, columns.EVIDENCE))
-    checks: pd.DataFrame = field(default_factory=partial(columns.empty, columns.CHECKS))
-    model_comparison: pd.DataFrame = field(default_factory=partial(columns.empty, columns.MODEL_COMPARISON))
-    prior_predictive: pd.DataFrame = field(default_factory=partial(columns.empty, columns.PRIOR_PREDICTIVE))
-    sensitivity: pd.DataFrame = field(default_factory=partial(columns.empty, columns.SENSITIVITY))
-    tipping: pd.DataFrame = field(default_factory=partial(columns.empty, columns.TIPPING))
-    psense: pd.DataFrame = field(default_factory=partial(columns.empty, columns.PSENSE))
+    imbalance: pd.DataFrame = field(default_factory=IMBALANCE.empty)
+    credibility: pd.DataFrame = field(default_factory=CREDIBILITY.empty)
+    homogeneity: pd.DataFrame = field(default_factory=HOMOGENEITY.empty)
+    binary: pd.DataFrame = field(default_factory=BINARY.empty)
+    conflict: pd.DataFrame = field(default_factory=CONFLICT.empty)
+    evidence: pd.DataFrame = field(default_factory=EVIDENCE.empty)
+    checks: pd.DataFrame = field(default_factory=CHECKS.empty)
+    model_comparison: pd.DataFrame = field(default_factory=MODEL_COMPARISON.empty)
+    prior_predictive: pd.DataFrame = field(default_factory=PRIOR_PREDICTIVE.empty)
+    sensitivity: pd.DataFrame = field(default_factory=SENSITIVITY.empty)
+    tipping: pd.DataFrame = field(default_factory=TIPPING.empty)
+    psense: pd.DataFrame = field(default_factory=PSENSE.empty)
 
     @property
     def table(self) -> xr.Dataset | None:
         """The whole trial's survival table, where there is one."""
         return self.tables.get("")
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        """Return a table by its name.
+
+        Parameters
+        ----------
+        name
+            One of those in `inference.tables`, such as ``estimates``.
+
+        Raises
+        ------
+        KeyError
+            When there is no such table.
+        """
+        if name not in {table.name for table in TABLES}:
+            raise KeyError(name)
+        return getattr(self, name)  # type: ignore[no-any-return]
 
     def headline(self) -> pd.DataFrame:
         """Return the estimates that are *the* overall hazard ratio, one row per prior, the first prior first.
@@ -424,17 +457,17 @@ def _collected(
         record,
         tables,
         fits,
-        arranged(estimates, columns.ESTIMATES, **constants),
-        arranged(compared, columns.COMPARISON, trial=record.id),
-        arranged(diagnostics, columns.DIAGNOSTICS, trial=record.id),
+        ESTIMATES.arranged(estimates, **constants),
+        COMPARISON.arranged(compared, trial=record.id),
+        DIAGNOSTICS.arranged(diagnostics, trial=record.id),
         findings_frame(record, audit(record)),
         pd.concat(sheets, ignore_index=True),
         run_facts(record, options, resolved, notes, notes.warnings),
-        arranged(_imbalance(record, results, options), columns.IMBALANCE, trial=record.id),
-        *_credibility(record, tables, arranged(estimates, columns.ESTIMATES, **constants), options),
-        arranged(_fisher(record, results), columns.BINARY, trial=record.id),
-        arranged(conflict_rows(record, fits), columns.CONFLICT, trial=record.id),
-        arranged(evidence_rows(studies, options), columns.EVIDENCE, trial=record.id),
+        IMBALANCE.arranged(_imbalance(record, results, options), trial=record.id),
+        *_credibility(record, tables, ESTIMATES.arranged(estimates, **constants), options),
+        BINARY.arranged(_fisher(record, results), trial=record.id),
+        CONFLICT.arranged(conflict_rows(record, fits), trial=record.id),
+        EVIDENCE.arranged(evidence_rows(studies, options), trial=record.id),
         **worth,
     )
 
@@ -455,9 +488,9 @@ def _credibility(
     """Return what bears on each subgroup claim, and what trials without heterogeneity print."""
     strata = [table for partition, table in tables.items() if partition]
     if not strata and "effects" not in set(estimates["model"]):
-        return columns.empty(columns.CREDIBILITY), columns.empty(columns.HOMOGENEITY)
+        return CREDIBILITY.empty(), HOMOGENEITY.empty()
     simulated = trials_without_heterogeneity(record, strata, seed=options.seed)
-    trials = homogeneity(record, simulated) if simulated else columns.empty(columns.HOMOGENEITY)
+    trials = homogeneity(record, simulated) if simulated else HOMOGENEITY.empty()
     return credibility(record, strata, estimates, simulated), trials
 
 

@@ -24,7 +24,6 @@ from ..data.cohort import normal_quantile
 from ..data.labels import number_of
 from ..data.outcomes import HazardRatio
 from ..models.priors import Prior
-from . import columns
 from .fitting import MOST_K_HAT, Result
 from .imputations import Imputations
 from .options import Options
@@ -34,6 +33,7 @@ from .power_scaling import power_scaling_rows
 from .refits import by_intervals, by_reconstruction, by_tau_scale, with_not_analysed, without_sources
 from .reported import HEADLINE_MODELS, ReportedRatio, reported_ratios
 from .reweighting import Believable, Shifted
+from .tables import PSENSE, SENSITIVITY, TIPPING, Table
 from .tipping import Interval, Tipping, biases, prior_mean, sceptical_sd
 
 MEANS, SDS = 21, 17  # of the surface
@@ -108,10 +108,8 @@ def sensitivity(
         for row in _tipping_rows(record, one, priors, effect if whole and one.result is whole[0] else None, options)
     ]
     scaled = [row for one in sampled for row in _power_scaling(one.result, tables, options)]
-    found = _frame(record, rows, columns.SENSITIVITY)
-    return Sensitivity(
-        found, _frame(record, tips, columns.TIPPING), _frame(record, scaled, columns.PSENSE), tuple(_notes(found))
-    )
+    found = _frame(record, rows, SENSITIVITY)
+    return Sensitivity(found, _frame(record, tips, TIPPING), _frame(record, scaled, PSENSE), tuple(_notes(found)))
 
 
 @dataclass(frozen=True)
@@ -122,8 +120,8 @@ class Reported:
     ratios: list[ReportedRatio]
 
 
-def _frame(record: Record, rows: Sequence[Row], names: tuple[str, ...]) -> pd.DataFrame:
-    return columns.arranged(pd.DataFrame(rows, columns=list(names)), names, trial=record.id)
+def _frame(record: Record, rows: Sequence[Row], table: Table) -> pd.DataFrame:
+    return table.arranged(pd.DataFrame(rows, columns=list(table.columns)), trial=record.id)
 
 
 def _notes(rows: pd.DataFrame) -> Iterator[str]:

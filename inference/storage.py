@@ -31,31 +31,12 @@ from ..data.errors import input_error
 from ..data.reading import parse_record
 from ..data.writing import write_csv
 from ..models.priors import Prior
-from .columns import TEXTS
 from .fitting import Fit
+from .tables import TABLES, TEXTS
 
 if TYPE_CHECKING:
     from .reanalysis import Reanalysis
 
-TABLES = (
-    "estimates",
-    "comparison",
-    "diagnostics",
-    "audit",
-    "reconstruction",
-    "imbalance",
-    "credibility",
-    "homogeneity",
-    "binary",
-    "conflict",
-    "evidence",
-    "checks",
-    "model_comparison",
-    "prior_predictive",
-    "sensitivity",
-    "tipping",
-    "psense",
-)
 RUN, RECORD, TABLE, POSTERIOR = "run.json", "record.json", "table", "posterior"
 ENGINE: Final = "netcdf4"
 SPARE_BYTES: Final = 1 << 18  # more than what netCDF adds to the numbers of a file
@@ -137,21 +118,16 @@ def write(reanalysis: Reanalysis, directory: Path) -> None:
     directory
         Where; files of the same names are replaced.
     """
-    for name in TABLES:
-        write_csv(getattr(reanalysis, name), directory / csv_name(name))
+    for table in TABLES:
+        write_csv(reanalysis[table.name], directory / table.file)
     (directory / POSTERIOR).mkdir(exist_ok=True)
     for fit in reanalysis.fits:
         _write_netcdf(_described(fit), directory / POSTERIOR / f"{fit.name}.nc")
-    for partition, table in reanalysis.tables.items():
-        write_table(table, partition, directory)
+    for partition, survival in reanalysis.tables.items():
+        write_table(survival, partition, directory)
     record = reanalysis.record.model_dump(mode="json", by_alias=True)
     write_json(record, directory / RECORD)
     write_json(reanalysis.run, directory / RUN)
-
-
-def csv_name(table: str) -> str:
-    """Return the file of one of `TABLES`, such as ``model-comparison.csv``."""
-    return f"{table.replace('_', '-')}.csv"
 
 
 def table_name(partition: str) -> str:
@@ -261,7 +237,7 @@ def load(directory: str | Path) -> Reanalysis:
         record,
         _read_tables(folder),
         tuple(_read_fit(path) for path in posteriors),
-        **{name: read_csv(folder / csv_name(name)) for name in TABLES},
+        **{table.name: read_csv(folder / table.file) for table in TABLES},
         run=read_run(folder / RUN),
     )
 

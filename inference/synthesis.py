@@ -34,10 +34,10 @@ from ..models.evidence import (
     pool,
 )
 from ..models.priors import EXTERNAL_SHARE, FROM_SISTERS, Prior
-from . import columns
 from .fitting import Data, Task, Values
 from .options import Options
 from .quantities import Quantity
+from .tables import EVIDENCE
 
 MODEL = "evidence"
 PARTITION = "sister-trials"  # no record's partition: identifiers have no hyphen
@@ -143,7 +143,7 @@ def evidence_rows(studies: Sequence[Study], options: Options) -> pd.DataFrame:
         others = [one for other, one in enumerate(studies) if other != place]
         if others:
             rows += _one_left_out(studies[place], others, options)
-    names = [name for name in columns.EVIDENCE if name != "trial"]
+    names = [name for name in EVIDENCE.columns if name != "trial"]
     return pd.DataFrame(rows, columns=names).fillna({"study": "", "label": "", "without": ""})
 
 

@@ -15,9 +15,9 @@ from secondlook.data import load_record
 from secondlook.data.audit import audit, findings_frame
 from secondlook.data.evidence import pooled_trials
 from secondlook.inference import Options, Reanalysis
-from secondlook.inference.columns import COMPARISON, DIAGNOSTICS, ESTIMATES, IMBALANCE
 from secondlook.inference.fitting import Fit
 from secondlook.inference.synthesis import evidence_rows
+from secondlook.inference.tables import COMPARISON, DIAGNOSTICS, ESTIMATES, IMBALANCE
 from secondlook.inference.versions import record_hash
 from secondlook.models.priors import Prior
 
@@ -127,7 +127,7 @@ def estimate(**values: object) -> dict[str, object]:
     texts = dict.fromkeys(("shrinkage", "partition", "reference", "label"), "")
     fixed = {"trial": "mf07-01", "source": "published", "endpoint": "overall survival", "model": "piecewise"}
     numbers = {"median": 0.66, "mean": 0.67, "sd": 0.1, "lower": 0.49, "upper": 0.88, "prob_benefit": 0.997}
-    return dict.fromkeys(ESTIMATES, np.nan) | texts | fixed | {"subgroup": "overall"} | numbers | values
+    return dict.fromkeys(ESTIMATES.columns, np.nan) | texts | fixed | {"subgroup": "overall"} | numbers | values
 
 
 def reanalysis(prior: str = "weak", passed: bool = True, **options: object) -> Reanalysis:
@@ -163,13 +163,13 @@ def reanalysis(prior: str = "weak", passed: bool = True, **options: object) -> R
     ]
     shifts = {"first order": (-0.061, -0.03), "exact mixture": (-0.071, -0.026)}
     terms = [
-        dict.fromkeys(IMBALANCE, 0.5)
+        dict.fromkeys(IMBALANCE.columns, 0.5)
         | {"trial": "mf07-01", "label": label, "subgroup": "", "form": form, "shift": shift}
         for form, pair in shifts.items()
         for label, shift in zip(("ER/PR(+)", "T4"), pair, strict=True)
     ]
     compared = [
-        dict.fromkeys(COMPARISON, np.nan)
+        dict.fromkeys(COMPARISON.columns, np.nan)
         | {name: row[name] for name in ("trial", "partition", "subgroup", "label", "model", "shrinkage", "prior")}
         | {"published": 0.66, "published_lower": 0.49, "published_upper": 0.88, "posterior": 0.66}
         | {"withheld": 0.652, "withheld_lower": 0.6, "withheld_upper": 0.7}
@@ -177,7 +177,7 @@ def reanalysis(prior: str = "weak", passed: bool = True, **options: object) -> R
         for row in ratios
     ]
     checked = [
-        dict.fromkeys(DIAGNOSTICS, 1.0)
+        dict.fromkeys(DIAGNOSTICS.columns, 1.0)
         | {"trial": "mf07-01", "model": "piecewise", "shrinkage": "", "prior": prior, "partition": ""}
         | {"imputation": imputation, "quantity": "hazard_ratio", "divergences": 0, "rerun": False, "passed": passed}
         for imputation in range(2)

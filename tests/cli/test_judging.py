@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from secondlook.cli import judging
-from secondlook.inference import columns
 from secondlook.inference.prior_predictive import DOUBLING, STEP_SD
+from secondlook.inference.tables import CHECKS, PRIOR_PREDICTIVE
 
 CHANGE = "landmark hazard ratio, 60 over 36"
 
@@ -24,8 +24,8 @@ def printed(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
 
     def printed(rows, priors=()):
-        found = SimpleNamespace(checks=pd.DataFrame(rows, columns=list(columns.CHECKS)))
-        found.prior_predictive = pd.DataFrame(list(priors), columns=list(columns.PRIOR_PREDICTIVE))
+        found = SimpleNamespace(checks=pd.DataFrame(rows, columns=list(CHECKS.columns)))
+        found.prior_predictive = pd.DataFrame(list(priors), columns=list(PRIOR_PREDICTIVE.columns))
         judging.checks(found)
         out = capsys.readouterr().out
         assert all(len(line) <= 80 for line in out.splitlines())

@@ -14,7 +14,7 @@ from secondlook.cli import printing, subgroups, summary
 from secondlook.data import load_record
 from secondlook.data.imputed import FIT_SHEET_COLUMNS
 from secondlook.data.sources import Curve
-from secondlook.inference.columns import ESTIMATES
+from secondlook.inference.tables import ESTIMATES
 
 TABLE = (("Patients", "Hazard ratio", "P(HR <0.80)"), [("ER/PR(-) HER2(+)", "0.66 (0.49-0.88)", "<0.001")])
 
@@ -126,7 +126,7 @@ def test_credibility_shows_blanks_for_what_only_a_reader_knows(capsys):
 
     record = load_record("mf07-01")
     simulated = trials_without_heterogeneity(record, [], trials=200)
-    frame = credibility(record, [], pd.DataFrame(columns=list(ESTIMATES)), simulated)
+    frame = credibility(record, [], pd.DataFrame(columns=list(ESTIMATES.columns)), simulated)
     subgroups.credibility(record, frame, homogeneity(record, simulated))
     shown = capsys.readouterr().out
     rows = [line.split() for line in shown.splitlines() if line.startswith(("HER2(-)", "Triple-negative"))]
@@ -274,7 +274,7 @@ def test_a_stratified_baseline_is_told(made, capsys):
     patients = record.patients.model_copy(update={"stratify": record.patients.factors[0]})
     rows = pd.DataFrame(
         [
-            dict.fromkeys(ESTIMATES, 0.5)
+            dict.fromkeys(ESTIMATES.columns, 0.5)
             | {"partition": factors, "subgroup": name, "label": name, "prior": "weak", "shrinkage": "half-normal"}
             | {"estimand": "average_hazard_ratio", "model": "subgroups"}
             for name in ("overall", "age=below 45")

@@ -6,7 +6,7 @@ import pytest
 
 from secondlook.cli.sensitivity import sensitivity
 from secondlook.inference import Reanalysis
-from secondlook.inference.columns import IMBALANCE, SENSITIVITY, TIPPING
+from secondlook.inference.tables import IMBALANCE, SENSITIVITY, TIPPING
 
 WHOLE = {"model": "piecewise", "partition": "", "subgroup": "overall"}
 
@@ -33,13 +33,13 @@ class Found:
         ]
         points[0] |= {"hazard_ratio": np.exp(-1.96 * sceptic), "closed_form": closed}
         whole = WHOLE | {"model": model}
-        self.tipping = pd.DataFrame([whole | point for point in points]).reindex(columns=TIPPING)
+        self.tipping = pd.DataFrame([whole | point for point in points]).reindex(columns=TIPPING.columns)
         changes = [("prior", 0.66, 0.998), ("prior", 0.77, 0.972), ("without", 0.65, sure), ("bias", 9.0, 0.1)]
         rows = [whole | {"varied": name, "median": median, "prob_benefit": p} for name, median, p in changes]
-        self.sensitivity = pd.DataFrame(rows).reindex(columns=SENSITIVITY)
+        self.sensitivity = pd.DataFrame(rows).reindex(columns=SENSITIVITY.columns)
         terms = [{"form": "first order", "shift": shift} for shift in shifts]
         self.estimates = pd.DataFrame([whole | {"estimand": "hazard_ratio", "time": np.nan, "prior": "weak"}])
-        self.imbalance = pd.DataFrame(terms, columns=list(IMBALANCE))
+        self.imbalance = pd.DataFrame(terms, columns=list(IMBALANCE.columns))
 
 
 @pytest.fixture

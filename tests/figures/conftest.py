@@ -13,11 +13,11 @@ from secondlook.data.reading import load_record, parse_record
 from secondlook.data.table import survival_table
 from secondlook.inference import Options, Reanalysis
 from secondlook.inference.checks import predictive_checks
-from secondlook.inference.columns import COMPARISON, DIAGNOSTICS, ESTIMATES, IMBALANCE, SENSITIVITY, TIPPING
 from secondlook.inference.fitting import Fit
 from secondlook.inference.imputations import Imputations
 from secondlook.inference.prior_predictive import prior_predictive
 from secondlook.inference.synthesis import evidence_rows
+from secondlook.inference.tables import COMPARISON, DIAGNOSTICS, ESTIMATES, IMBALANCE, SENSITIVITY, TIPPING
 from secondlook.models.imbalance import FORMS, estimate_label
 from secondlook.models.priors import Prior
 
@@ -144,7 +144,7 @@ def estimates_of(fits) -> pd.DataFrame:
         else:
             ratio = estimate(one, one.posterior["beta"].to_numpy())
             rows.append(ratio | {"estimand": "average_hazard_ratio", "time": 36.0})
-    return pd.DataFrame(rows).reindex(columns=ESTIMATES)
+    return pd.DataFrame(rows).reindex(columns=ESTIMATES.columns)
 
 
 TERMS = {"ER(+)": (0.7, 0.9, 0.64, -0.09), "T4": (0.3, 0.35, 1.5, 0.02)}  # prevalences, hazard ratio, shift
@@ -157,7 +157,7 @@ def imbalance_terms() -> pd.DataFrame:
         for form in FORMS
         for label, (control, treatment, ratio, shift) in TERMS.items()
     ]
-    return pd.DataFrame(rows).reindex(columns=IMBALANCE)
+    return pd.DataFrame(rows).reindex(columns=IMBALANCE.columns)
 
 
 def adjusted_estimates(fits) -> pd.DataFrame:
@@ -169,7 +169,7 @@ def adjusted_estimates(fits) -> pd.DataFrame:
         if one.model == "piecewise"
         for form in FORMS
     ]
-    return pd.DataFrame(rows).reindex(columns=ESTIMATES)
+    return pd.DataFrame(rows).reindex(columns=ESTIMATES.columns)
 
 
 def comparison_of(estimates: pd.DataFrame) -> pd.DataFrame:
@@ -181,7 +181,7 @@ def comparison_of(estimates: pd.DataFrame) -> pd.DataFrame:
         published |= dict(zip(("published_lower", "published_upper"), map(float, paper["ci"]), strict=True))
         names = {"posterior": "median", "posterior_lower": "lower", "posterior_upper": "upper"}
         rows.append(row.to_dict() | published | {name: row[source] for name, source in names.items()})
-    return pd.DataFrame(rows).reindex(columns=COMPARISON)
+    return pd.DataFrame(rows).reindex(columns=COMPARISON.columns)
 
 
 def diagnostics_of(fits) -> pd.DataFrame:
@@ -190,7 +190,7 @@ def diagnostics_of(fits) -> pd.DataFrame:
         for one in fits
         for number, ess in enumerate((900.0, 400.0, 800.0))
     ]
-    return pd.DataFrame(rows).reindex(columns=DIAGNOSTICS)
+    return pd.DataFrame(rows).reindex(columns=DIAGNOSTICS.columns)
 
 
 MEAN, ERROR = -0.42, 0.15
@@ -226,7 +226,7 @@ def sensitivity_rows():
         varied_row("intervals", "one interval", 0.0, 1.0),
         varied_row("without", "follow_up", 0.0, 1.0, shift=0.05),
     ]
-    return pd.DataFrame(rows).reindex(columns=SENSITIVITY)
+    return pd.DataFrame(rows).reindex(columns=SENSITIVITY.columns)
 
 
 def tipping_rows():
@@ -245,7 +245,7 @@ def tipping_rows():
             | {"hazard_ratio": 1.1 - 0.2 * place + 0.05 * (point["criterion"] != "95% interval reaches 1")}
             for point in points[1:]
         ]
-    return pd.DataFrame(rows).reindex(columns=TIPPING)
+    return pd.DataFrame(rows).reindex(columns=TIPPING.columns)
 
 
 def made_table() -> xr.Dataset:

@@ -17,10 +17,10 @@ from secondlook.figures.forest_rows import forest_rows
 from secondlook.figures.panels import panels_of
 from secondlook.figures.strata import SubgroupRow, frequentist, information, partitions_of, subgroup_rows
 from secondlook.inference.checks import predictive_checks
-from secondlook.inference.columns import COMPARISON, ESTIMATES
 from secondlook.inference.fitting import Fit
 from secondlook.inference.imputations import Imputations
 from secondlook.inference.standardised import partition_subgroups, standardised_quantities
+from secondlook.inference.tables import COMPARISON, ESTIMATES
 from secondlook.models.piecewise import log_time
 
 EDGES = np.array([0.0, 12.0, 24.0, 36.0, 48.0])
@@ -76,7 +76,7 @@ def estimates_of(fit: Fit, record, table) -> pd.DataFrame:
             | {"median": median, "lower": lower, "upper": upper}
             | {f"prob_{what}": (values < limit).mean() for what, limit in (("benefit", 1), ("meaningful", 0.8))}
         )
-    return pd.DataFrame(rows).reindex(columns=ESTIMATES)
+    return pd.DataFrame(rows).reindex(columns=ESTIMATES.columns)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def by_strata(reanalysis):
         fits=(*reanalysis.fits, *fits),
         tables={**reanalysis.tables, "er": table},
         estimates=pd.concat([reanalysis.estimates, estimates]),
-        comparison=pd.concat([reanalysis.comparison, pd.DataFrame(compared).reindex(columns=COMPARISON)]),
+        comparison=pd.concat([reanalysis.comparison, pd.DataFrame(compared).reindex(columns=COMPARISON.columns)]),
         checks=predictive_checks(record, fits, {"er": Imputations(table)}, (), number=60),
     )
 

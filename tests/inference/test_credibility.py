@@ -8,7 +8,6 @@ from secondlook.data import load_record
 from secondlook.data.subgroup import subgroup
 from secondlook.data.table import survival_table
 from secondlook.data.writing import write_csv
-from secondlook.inference import columns
 from secondlook.inference.credibility import (
     FOR_THE_READER,
     credibility,
@@ -16,6 +15,7 @@ from secondlook.inference.credibility import (
     published_subgroups,
     trials_without_heterogeneity,
 )
+from secondlook.inference.tables import CREDIBILITY, ESTIMATES, HOMOGENEITY
 
 MONTHS = np.arange(0.0, 91.0)
 RECEPTOR = {"er": ["+", "+", "-", "-"], "her2": ["-", "+", "+", "-"]}
@@ -63,7 +63,7 @@ def estimates():
         ("subgroups", "half-normal", "sceptical", "her2=-", "", "HER2(-)", "average_hazard_ratio", 0.8, 0.6, 1.1),
         ("effects", "half-normal", "weak", "her2=-", "", "HER2(-)", "hazard_ratio", 0.67, 0.5, 0.9),
     ]
-    frame = pd.DataFrame(rows, columns=list(names)).reindex(columns=list(columns.ESTIMATES))
+    frame = pd.DataFrame(rows, columns=list(names)).reindex(columns=list(ESTIMATES.columns))
     frame.loc[frame["estimand"].eq("ratio_of_hazard_ratios"), "prob_benefit"] = 0.93
     return frame
 
@@ -81,7 +81,7 @@ def frame(record, receptor, estimates, simulated):
 def test_a_row_for_each_printed_subgroup_and_estimated_complement(record, frame):
     printed = [row.where.key for row in record.hazard_ratio if row.use and not row.where.is_overall]
     assert list(frame.index) == [printed[0], "er=-", *printed[1:]]
-    assert list(frame.columns) == [name for name in columns.CREDIBILITY if name != "subgroup"]
+    assert list(frame.columns) == [name for name in CREDIBILITY.columns if name != "subgroup"]
     assert set(frame["trial"]) == {"mf07-01"}
 
 
@@ -175,12 +175,12 @@ def test_without_intervals_or_subgroups_there_is_nothing_to_simulate(record, est
     lone = load_record("mf07-01-10y")
     assert trials_without_heterogeneity(lone, []) is None
     nothing = credibility(lone, [], estimates.iloc[:0], None)
-    assert (len(nothing), tuple(nothing.columns)) == (0, columns.CREDIBILITY)
+    assert (len(nothing), tuple(nothing.columns)) == (0, CREDIBILITY.columns)
 
 
 def test_statistics_of_the_trial_stand_beside_those_of_homogeneous_trials(record, simulated):
     frame = homogeneity(record, simulated).set_index("statistic")
-    assert tuple(frame.reset_index()[list(columns.HOMOGENEITY)]) == columns.HOMOGENEITY
+    assert tuple(frame.reset_index()[list(HOMOGENEITY.columns)]) == HOMOGENEITY.columns
     assert list(frame["published"]) == pytest.approx([0.48, 2.21, 2.66867, 3], rel=1e-5)
     assert frame.loc["smallest hazard ratio", "median"] == pytest.approx(
         np.exp(np.median(simulated.smallest)), rel=0.01

@@ -9,7 +9,8 @@ import pytest
 
 from secondlook.data import InputError, load_record
 from secondlook.inference import load
-from secondlook.inference.merging import KEYS, _merged_run, check_same_record, earlier, merge, merged
+from secondlook.inference.merging import _merged_run, check_same_record, earlier, merge, merged
+from secondlook.inference.tables import DIAGNOSTICS
 from secondlook.inference.versions import record_hash
 
 KEY = ("model", "time")
@@ -50,10 +51,10 @@ def test_nothing_to_merge_with(old):
 
 def test_diagnostics_of_a_fit_are_replaced_together():
     """A fit that had more imputations before must not keep the old ones' diagnostics."""
-    names = [*KEYS["diagnostics"], "imputation"]
+    names = [*DIAGNOSTICS.key, "imputation"]
     old = pd.DataFrame([("piecewise", "", "weak", "", i) for i in range(3)], columns=names)
     new = old.iloc[:1]
-    assert len(merged(old, new, KEYS["diagnostics"])) == 1
+    assert len(merged(old, new, DIAGNOSTICS.key)) == 1
 
 
 def test_estimates_of_trials_pooled_before_give_way_together():

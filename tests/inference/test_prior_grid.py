@@ -8,7 +8,7 @@ from scipy import stats
 
 from secondlook.data import InputError, load_record
 from secondlook.inference import fitting, prior_grid
-from secondlook.inference.columns import SENSITIVITY
+from secondlook.inference.tables import SENSITIVITY
 from secondlook.models.priors import Prior
 
 PRIORS = ("weak", "vague", "sceptical", "enthusiastic", "pessimistic", "0,0.15", "0,0.5", "-0.5,0.3", "0.5,0.3")
@@ -26,7 +26,7 @@ def grid(few):
 def test_twelve_priors_take_one_compilation(grid):
     frame, calls = grid
     assert len(calls) == 1
-    assert tuple(frame.columns) == SENSITIVITY
+    assert tuple(frame.columns) == SENSITIVITY.columns
     assert list(frame["prior"]) == [*PRIORS, "-1,0.5", "0,2", "far"]
 
 

@@ -10,8 +10,8 @@ from scipy import stats
 from secondlook import inference
 from secondlook.data import InputError, load_record
 from secondlook.data.reading import parse_record
-from secondlook.inference import columns
 from secondlook.inference.reanalysis import analyse
+from secondlook.inference.tables import COMPARISON, DIAGNOSTICS, ESTIMATES
 from secondlook.inference.tasks import check_intervals, check_landmarks, effects_task, intervals_note, model_edges
 from secondlook.inference.versions import record_hash
 
@@ -79,9 +79,9 @@ def test_gate_and_columns(mf07, mf07_effects):
     for found in (mf07, mf07_effects):
         assert found.passed
         assert (found.diagnostics["divergences"] == 0).all()
-        assert tuple(found.estimates.columns) == columns.ESTIMATES
-        assert tuple(found.comparison.columns) == columns.COMPARISON
-        assert tuple(found.diagnostics.columns) == columns.DIAGNOSTICS
+        assert tuple(found.estimates.columns) == ESTIMATES.columns
+        assert tuple(found.comparison.columns) == COMPARISON.columns
+        assert tuple(found.diagnostics.columns) == DIAGNOSTICS.columns
         assert (found.estimates["rhat"] <= 1.01).all()
         assert (found.estimates["trial"] == "mf07-01").all()
         assert (found.estimates["endpoint"] == "overall survival").all()

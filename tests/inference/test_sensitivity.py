@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from secondlook.data import load_record
-from secondlook.inference import columns
+from secondlook.inference import tables
 from secondlook.inference.reanalysis import analyse
 from secondlook.inference.tipping import Interval
 
@@ -139,7 +139,7 @@ def test_columns_and_notes(mf07, printed):
     for found in (mf07, printed):
         for name in ("sensitivity", "tipping", "psense"):
             frame = getattr(found, name)
-            assert tuple(frame.columns) == getattr(columns, name.upper())
+            assert tuple(frame.columns) == getattr(tables, name.upper()).columns
             assert set(frame["trial"]) == {"mf07-01"}
         assert not frame.empty
     assert set(mf07.sensitivity["varied"]) == VARIED

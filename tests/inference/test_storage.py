@@ -16,7 +16,8 @@ from secondlook import inference
 from secondlook.data import InputError
 from secondlook.data.disk import new_file
 from secondlook.inference import storage
-from secondlook.inference.storage import TABLES, check_replaceable, check_results, csv_name, replacing
+from secondlook.inference.storage import check_replaceable, check_results, replacing
+from secondlook.inference.tables import TABLES
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_what_is_read_back_is_what_was_saved(mf07, saved):
         xr.testing.assert_identical(after.tree["sample_stats"].to_dataset(), before.tree["sample_stats"].to_dataset())
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", [table.name for table in TABLES])
 def test_tables_come_back_to_six_digits(mf07, saved, name):
     before, after = getattr(mf07, name), getattr(inference.load(saved), name)
     assert list(after.columns) == list(before.columns) and len(after) == len(before)
@@ -57,7 +58,7 @@ def test_saving_twice_gives_the_same_files(saved, tmp_path):
     inference.load(saved).save(tmp_path / "again")
     again = tmp_path / "again"
     assert set(listing(again)) == set(listing(saved))
-    for name in (*map(csv_name, TABLES), "run.json", "record.json"):
+    for name in (*(table.file for table in TABLES), "run.json", "record.json"):
         assert (again / name).read_bytes() == (saved / name).read_bytes()
 
 

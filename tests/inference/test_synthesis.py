@@ -10,9 +10,10 @@ from scipy import stats
 from secondlook import inference
 from secondlook.data import InputError, load_record
 from secondlook.data.evidence import pooled_trials, studies_of
-from secondlook.inference import Options, columns
+from secondlook.inference import Options
 from secondlook.inference.reanalysis import analyse
 from secondlook.inference.synthesis import BAYES, MOMENTS, evidence_rows, evidence_task
+from secondlook.inference.tables import ESTIMATES, EVIDENCE
 from secondlook.inference.tasks import effects_task
 from secondlook.models.evidence import Mixture, dersimonian_laird, pool
 from secondlook.models.priors import external_prior, robust_prior
@@ -69,8 +70,8 @@ def test_pooling_passes_the_gate_and_fills_every_table(pooled):
     assert [one.name for one in pooled.fits] == ["evidence-half-normal-weak"]
     assert pooled.fits[0].posterior["theta"].dims == ("chain", "draw", "imputation", "study")
     assert pooled.fits[0].posterior["study"].to_numpy().tolist() == [one.id for one in STUDIES]
-    assert tuple(pooled.evidence.columns) == columns.EVIDENCE
-    assert tuple(pooled.estimates.columns) == columns.ESTIMATES
+    assert tuple(pooled.evidence.columns) == EVIDENCE.columns
+    assert tuple(pooled.estimates.columns) == ESTIMATES.columns
     assert set(pooled.estimates["partition"]) == {"sister-trials"}
     assert pooled.comparison.empty  # a comparison with one trial's paper is not about several
 
