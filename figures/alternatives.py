@@ -1,4 +1,4 @@
-"""The overall hazard ratio under everything that was varied: priors, intervals, what the reconstruction uses."""
+"""The overall hazard ratio under everything that was varied: priors, intervals, what is rebuilt, who is analysed."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ GROUPS = {
     "prior": ("Prior", BLUE, "o"),
     "intervals": ("Intervals of the model", ORANGE, "s"),
     "without": ("Reconstruction without", VERMILLION, "D"),
+    "not analysed": ("Had those not analysed fared", BLACK, "^"),
 }
 NAMES = {"follow_up": "follow-up", "hazard_ratio": "hazard ratio", "at_risk": "numbers at risk"}
 ROW_MM, REST_MM = 5.2, 24.0
@@ -36,7 +37,9 @@ COLUMNS = (8, 92)  # left edges of the columns of numbers, in points from the ax
 
 
 def alternatives(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
-    """Draw the overall hazard ratio under every named prior, on other intervals and without each published source.
+    """Draw the overall hazard ratio as other priors, intervals, sources and patients would have it.
+
+    The patients are those not analysed, if they had fared as well or badly as they could.
 
     Parameters
     ----------
@@ -61,7 +64,7 @@ def alternatives(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | Non
         labels.append((place, GROUPS[name][0], True))
         for row in rows[rows["varied"].eq(name)].to_dict("records"):
             place += 1
-            labels.append((place, NAMES.get(row["setting"], row["setting"]), False))
+            labels.append((place, NAMES.get(row["setting"], row["setting"].rsplit(", ", 1)[-1]), False))
             _draw(axes, place, row, is_wide(width_mm))
         place += 1
     _dress(axes, reanalysis, rows, labels, is_wide(width_mm))
