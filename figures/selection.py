@@ -79,6 +79,12 @@ def last_time(reanalysis: Reanalysis, edges: Array) -> float:
     return min(reach(reanalysis) or float(edges[-1]), float(edges[-1]))
 
 
+def last_survival(reanalysis: Reanalysis, edges: Array) -> float:
+    """Return how far survival is drawn: as `last_time`, and to survival that is printed of one arm alone."""
+    printed = [item.time for item in reanalysis.record.survival if item.use and item.time <= edges[-1]]
+    return max(last_time(reanalysis, edges), *printed, 0.0)
+
+
 def arm_title(reanalysis: Reanalysis, arm: str) -> str:
     """Return an arm's label with its number of patients, such as ``LRT (n = 138)``."""
     described = reanalysis.record.arms.control if arm == "control" else reanalysis.record.arms.treatment

@@ -15,7 +15,7 @@ from ..inference import Reanalysis
 from ..inference.quantities import SurvivalCurves
 from ..inference.standardised import mixtures
 from .panels import add_panels, grid_of
-from .selection import last_time
+from .selection import last_survival
 from .strata import reported, short_label, strata_fit, stratum_draws
 from .style import ARM_STYLES, GREY, MM_PER_INCH, WIDE, is_wide, new_figure, time_ticks
 from .survival import PRINTED_LABEL, SIDE_BY_SIDE, TIMES, curve_quantiles, draw_landmark, printed_markers
@@ -44,7 +44,7 @@ def strata_survival(reanalysis: Reanalysis, partition: str, width_mm: float = WI
     figure = new_figure(width_mm, PANEL_MM * lines + 16)
     panels = add_panels(figure, len(strata), width_mm)
     edges = np.array(strata_fit(reanalysis, partition).edges)
-    last = last_time(reanalysis, edges)
+    last = last_survival(reanalysis, edges)
     hazards, patients = zip(*stratum_draws(reanalysis, partition), strict=True)
     rates, weights = np.concatenate(hazards, axis=1), np.mean(patients, axis=0)
     for axes, one in zip(panels, strata, strict=True):

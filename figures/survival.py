@@ -20,7 +20,7 @@ from ..data.outcomes import Survival
 from ..data.table import edges, numbers_at_risk, pooled
 from ..inference import Reanalysis
 from ..inference.quantities import Curves, SurvivalCurves
-from .selection import CURVES, Array, arm_title, curves_fit, digitised_points, flat, last_time
+from .selection import CURVES, Array, arm_title, curves_fit, digitised_points, flat, last_survival
 from .style import ARM_STYLES, BLACK, GREY, MM_PER_INCH, WIDE, is_wide, new_figure, time_ticks
 
 BAND = (0.025, 0.5, 0.975)
@@ -58,7 +58,7 @@ def survival(reanalysis: Reanalysis, width_mm: float = WIDE) -> Figure | None:
     figure = new_figure(width_mm, max(0.45 * width_mm + 32, 85))
     axes = figure.add_subplot()
     main, *others = found.values()
-    last = last_time(reanalysis, main.edges)
+    last = last_survival(reanalysis, main.edges)
     _draw_bands(axes, main, last)
     for curves in others:
         _draw_medians(axes, curves, last)
@@ -137,7 +137,7 @@ def _draw_landmarks(axes: Axes, reanalysis: Reanalysis, last: float) -> None:
 
 
 def draw_landmark(axes: Axes, item: Survival, last: float) -> None:
-    """Draw one printed survival probability with its interval, a little beside its time.
+    """Draw one printed survival probability with its interval, a little beside its time; none beyond the axis.
 
     Parameters
     ----------
@@ -148,6 +148,8 @@ def draw_landmark(axes: Axes, item: Survival, last: float) -> None:
     last
         Where the time axis ends.
     """
+    if item.time > last:
+        return
     style, middle = ARM_STYLES[item.arm], item.estimate.value
     limits = [number.value for number in item.ci] if item.ci else [middle, middle]
     axes.errorbar(

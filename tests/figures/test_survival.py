@@ -147,3 +147,14 @@ def test_digitised_points_are_drawn_up_to_the_end(reanalysis):
 
 def test_without_survival_table_there_are_no_curves(remade):
     assert figures.draw(remade("effects"), "survival") is None
+
+
+def test_curves_reach_survival_of_one_arm_alone_and_nothing_stands_beyond_the_axis(remade, reanalysis):
+    """The treatment's survival is printed at 44 months, the control's at 36; at 60 the models have ended."""
+    printed = [*reanalysis.record.model_dump(mode="json", by_alias=True)["survival"]]
+    printed += [{"arm": "treatment", "time": time, "estimate": "0.40"} for time in (44.0, 60.0)]
+    (axes,) = figures.draw(remade("nonproportional", survival=printed), "survival").axes
+    assert by_gid(axes.lines, "curve-treatment").get_xdata()[-1] == 44
+    drawn = [bars.lines[0].get_gid() for bars in axes.containers]
+    assert drawn == ["landmark-control-36", "landmark-treatment-36", "landmark-treatment-44"]
+    assert all(bars.lines[0].get_xdata()[0] <= axes.get_xlim()[1] for bars in axes.containers)
