@@ -185,8 +185,15 @@ PRIOR_PREDICTIVE = Table(
     "prior_predictive",
     (
         *("trial", "model", "shrinkage", "prior", "partition", "estimand", "variant", "time", "prior_median"),
-        *("prior_lower", "prior_upper", "prior_q25", "prior_q75", "posterior_median", "posterior_lower"),
-        *("posterior_upper"),
+        *(
+            "prior_lower",
+            "prior_upper",
+            "prior_q25",
+            "prior_q75",
+            "posterior_median",
+            "posterior_lower",
+            "posterior_upper",
+        ),
         *("posterior_q25", "posterior_q75"),
     ),
     FIT,
