@@ -143,7 +143,7 @@ def test_columns_and_notes(mf07, printed):
             assert set(frame["trial"]) == {"mf07-01"}
         assert not frame.empty
     assert set(mf07.sensitivity["varied"]) == VARIED
-    assert set(printed.sensitivity["varied"]) == VARIED - {"intervals", "without"}
+    assert set(printed.sensitivity["varied"]) == VARIED - {"intervals", "not analysed", "without"}
     number = int(varied(mf07, "prior mean and SD")["resampled"].sum())
     assert any(f"sensitivity: sampled afresh, as k-hat exceeded 0.7: {number} of" in note for note in mf07.notes)
 
