@@ -11,9 +11,9 @@ from secondlook.inference import Options
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "records.py"
 NUMBERS = {  # and whether figures are drawn
-    "published": {3: False, 4: False, 6: True},
+    "published": {4: False, 6: True, 18: False},
     "curves": {3: True, 4: False, 6: False},
-    "patients": {13: False, 16: True, 17: False},
+    "patients": {13: False, 16: False, 17: False},
 }
 
 
@@ -36,7 +36,7 @@ def unsampled(records, monkeypatch):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # made-up draws may lie far from what the data say
 @pytest.mark.parametrize(("source", "number"), [(name, number) for name in NUMBERS for number in NUMBERS[name]])
 def test_a_record_at_the_edge_comes_to_an_end(records, tmp_path, source, number):
-    """No events in an arm, all die, one interval, 2:1."""
+    """No events in an arm, all die, one interval, 2:1, days."""
     options = Options(draws=50, chains=2, imputations=2)
     _, record = records.record(source, number, 1, tmp_path)
     assert list(records.finish(record, options, tmp_path / "results", draw=NUMBERS[source][number])) == []
