@@ -212,9 +212,7 @@ def _conduct(result: Reanalysis) -> None:
         bounds = list(rows_of(result.sensitivity[result.sensitivity["varied"].eq("not analysed")]))
         if bounds:
             worst, best = map(ratio, bounds)
-            text += (
-                f" Had the other {number} fared as badly for treatment as they could, crude {worst}; as well, {best}."
-            )
+            text += f" Had the other {number} done as badly as possible for treatment, the crude ratio would be {worst}; as well as possible, {best}."
         paragraph(text)
     by_strategy: dict[str, list[str]] = {}
     for item in record.intercurrent:

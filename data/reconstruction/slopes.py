@@ -163,7 +163,7 @@ def quantile_near(
 ) -> Derivatives:
     """Return the slope of a quantile linearised about ``time``."""
     early, late = max(time - width / 2, 0.0), time + width / 2
-    density = float(share(late) - share(early)) / (late - early)
+    density = np.float64(share(late) - share(early)) / (late - early)  # where nobody leaves, no slope is finite
     change = (probability - float(share(time))) / density**2 / (late - early)
     return weighted((-1 / density, share_slope(time)), (-change, share_slope(late)), (change, share_slope(early)))
 
