@@ -212,7 +212,10 @@ def _conduct(result: Reanalysis) -> None:
         bounds = list(rows_of(result.sensitivity[result.sensitivity["varied"].eq("not analysed")]))
         if bounds:
             worst, best = map(ratio, bounds)
-            text += f" Had the other {number} done as badly as possible for treatment, the crude ratio would be {worst}; as well as possible, {best}."
+            text += (
+                f" Had the other {number} done as badly as possible for treatment, the crude ratio would be {worst};"
+            )
+            text += f" as well as possible, {best}."
         paragraph(text)
     by_strategy: dict[str, list[str]] = {}
     for item in record.intercurrent:
