@@ -252,8 +252,8 @@ class Record(Table):
         for box in self.flow:
             if box.use and box.arm and not arms.get(box.parent or ""):
                 analysed = self.arm(box.arm).patients
-                found[box.arm] = max(box.n - analysed, 0) if analysed is not None else 0
-        return found if any(found.values()) else {}
+                found[box.arm] = 0 if analysed is None else max(box.n - analysed, 0)
+        return {arm: number for arm, number in found.items() if number}
 
     def arm(self, arm: ArmId) -> Arm:
         """Return one arm by its id."""

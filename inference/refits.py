@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,8 +18,7 @@ from ..data import ARMS, InputError, Record
 from ..data.cohort import MONTHS
 from ..data.reconstruction import Reconstruction, reconstruct
 from ..data.table import edges, interval_edges, pooled, regroup
-from ..models.shrinkage import ShrinkageForm
-from .fitting import MOST_K_HAT, Data, Result
+from .fitting import MOST_K_HAT, Data, Result, Task
 from .imputations import Imputations
 from .options import Options
 from .overall import QUICK_IMPUTATIONS, afresh
@@ -182,7 +182,7 @@ def with_not_analysed(
     from ..models.piecewise import piecewise_data
 
     missing = record.not_analysed
-    if not any(missing.values()):
+    if not missing:
         return
     tables = regroup(pooled(table), result.fit.edges)
     told = " and ".join(f"{number} of {arm}" for arm, number in missing.items())
@@ -221,35 +221,41 @@ def by_reconstruction(
     if not isinstance(made, Reconstruction) or result.compiled is None:
         return
     usual = made.unknowns.stratum_effect_sd
-    ways: list[tuple[str, str, Reconstruction]] = [
-        ("stratum effect SD", f"{sd:g}", made.varied(QUICK_IMPUTATIONS, stratum_effect_sd=sd))
-        for sd in sorted({*STRATUM_EFFECT_SDS, usual})
+    scales = sorted({*STRATUM_EFFECT_SDS, usual})
+    ways: list[tuple[str, str, dict[str, Any]]] = [
+        ("stratum effect SD", f"{sd:g}", {"stratum_effect_sd": sd}) for sd in scales
     ]
-    for item, whom in dict.fromkeys((t.item, t.subgroup) for t in made.targets if t.used and t.item in DEATHS):
-        if not whom.is_overall:
-            ways.append(("without", f"{item} {whom.key}", made.varied(QUICK_IMPUTATIONS, without=(item, whom))))
-    for varied, setting, other in ways:
-        for ratio, draws in zip(ratios, _on_other_tables(result, ratios, other, options), strict=True):
-            density = result.fit.prior
-            belief = Reweighted(draws, draws, density).under(density)
-            yield varied, setting, ratio, replace(belief, resampled=True)
+    deaths = dict.fromkeys((target.item, target.subgroup) for target in made.targets if target.used)
+    ways += [
+        ("without", f"{item} {whom.key}", {"without": (item, whom)})
+        for item, whom in deaths
+        if item in DEATHS and not whom.is_overall
+    ]
+    for varied, setting, change in ways:
+        try:
+            other = made.varied(QUICK_IMPUTATIONS, **change)
+        except InputError:  # the numbers cannot be met so
+            continue
+        assert result.task.on is not None
+        task = result.task.on(Imputations(other))
+        beliefs = _refitted(result, ratios, task, [task.data(i) for i in range(other.imputations)], options)
+        yield from ((varied, setting, ratio, belief) for ratio, belief in zip(ratios, beliefs, strict=True))
 
 
-def _on_other_tables(
-    result: Result, ratios: Sequence[ReportedRatio], made: Reconstruction, options: Options
-) -> list[Array]:
-    """Return draws of log hazard ratios on other tables of the same strata, shape ``(imputation, n)`` each."""
-    assert result.task.on is not None
-    task = result.task.on(Imputations(made))
+def _refitted(
+    result: Result, ratios: Sequence[ReportedRatio], task: Task, data: Sequence[Data], options: Options
+) -> list[Belief]:
+    """Return every hazard ratio when the compiled model is sampled with other data by imputation, from few draws."""
+    prior, found = result.fit.prior, []
     quick = replace(options, draws=min(options.draws, TAU_DRAWS), chains=min(options.chains, TAU_CHAINS))
-    found = []
-    for imputation in range(made.imputations):
-        data = {**task.data(imputation), "prior": result.fit.prior.padded()}
-        posterior, _ = sample(result.compiled, data, quick, imputation, task.settings)
+    for imputation, changed in enumerate(data):
+        given = {**changed, "prior": prior.padded()}
+        posterior, _ = sample(result.compiled, given, quick, imputation, task.settings)
         posterior = posterior.drop_vars(task.absent).assign_coords(imputation=imputation)
         found.append(np.stack([values for _, values in task.quantities(posterior)]))
     values = np.stack(found)
-    return [np.log(values[:, ratio.place]).reshape(len(values), -1) for ratio in ratios]
+    draws = (np.log(values[:, ratio.place]).reshape(len(values), -1) for ratio in ratios)
+    return [replace(Reweighted(one, one, prior).under(prior), resampled=True) for one in draws]
 
 
 def _reconstructed(
@@ -281,6 +287,8 @@ def by_tau_scale(
     options
         The scale that they have, draws and seed.
     """
+    from ..models.subgroups import with_tau_scale
+
     tau = result.fit.posterior["tau"].transpose("imputation", "chain", "draw", ...).to_numpy()
     flat = np.sqrt((tau.reshape(len(tau), ratios[0].overall[0].size, -1) ** 2).sum(axis=-1))
     number = tau[0].size // flat[0].size
@@ -289,28 +297,7 @@ def by_tau_scale(
         draws = [Reweighted(ratio.log_ratio.reshape(flat.shape), flat, usual) for ratio in ratios]
         found = [one.under(HalfNormal(scale, number)) for one in draws]
         if result.compiled is not None and max(belief.k_hat for belief in found) > MOST_K_HAT:
-            found = _tau_afresh(result, ratios, ShrinkageForm(result.fit.shrinkage, scale), options)
+            few = range(min(QUICK_IMPUTATIONS, len(result.rerun)))
+            data = [with_tau_scale(result.task.data(i), scale) for i in few]
+            found = _refitted(result, ratios, result.task, data, options)
         yield from ((scale, ratio, belief) for ratio, belief in zip(ratios, found, strict=True))
-
-
-def _tau_afresh(
-    result: Result, ratios: Sequence[ReportedRatio], form: ShrinkageForm, options: Options
-) -> list[Belief]:
-    few = range(min(QUICK_IMPUTATIONS, len(result.rerun)))
-    values = np.stack([_tau_values(result, form, options, imputation) for imputation in few])
-    density = HalfNormal(form.tau_scale)
-    draws = (np.log(values[:, ratio.place]).reshape(len(values), -1) for ratio in ratios)
-    beliefs = [Reweighted(one, one, density).under(density) for one in draws]
-    return [replace(belief, resampled=True) for belief in beliefs]
-
-
-def _tau_values(result: Result, form: ShrinkageForm, options: Options, imputation: int) -> Array:
-    """Return draws of the reported quantities, shape ``(quantity, chain, draw)``, under another prior on ``tau``."""
-    from ..models.subgroups import with_tau_scale
-
-    task, data = result.task, result.task.data(imputation)
-    changed = {**with_tau_scale(data, form.tau_scale), "prior": result.fit.prior.padded()}
-    quick = replace(options, draws=min(options.draws, TAU_DRAWS), chains=min(options.chains, TAU_CHAINS))
-    posterior, _ = sample(result.compiled, changed, quick, imputation, task.settings)
-    posterior = posterior.drop_vars(task.absent).assign_coords(imputation=imputation)
-    return np.stack([values for _, values in task.quantities(posterior)])

@@ -1,17 +1,23 @@
 """Other intervals in one model's shape, numbers left out, and other priors on the SD between strata."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
 from scipy import stats
 
 from secondlook.data import load_record
+from secondlook.data.errors import input_error
+from secondlook.data.reconstruction import Reconstruction, reconstruct
 from secondlook.data.table import edges, pooled, regroup, survival_table
 from secondlook.inference.fitting import Fit, Result, Task
+from secondlook.inference.imputations import Imputations
 from secondlook.inference.options import Options
 from secondlook.inference.quantities import Draws, Quantity
 from secondlook.inference.refits import (
     HalfNormal,
+    by_reconstruction,
     by_tau_scale,
     filled_up,
     other_intervals,
@@ -146,3 +152,13 @@ def test_those_not_analysed_bound_the_effect(mf07):
         other["deaths"] += 2 * (other.arm == dying) * (other.start == 0)
         expected = proportional(other.transpose("arm", "interval"))
         assert np.log(median) - shrunken == pytest.approx(expected, abs=0.012)
+
+
+def test_a_rebuilding_that_cannot_meet_the_numbers_costs_its_rows_only(monkeypatch):
+    def impossible(*_, **__):
+        raise input_error("mf07-01", "", None, "no table reproduces all printed numbers")
+
+    made = reconstruct(load_record("mf07-01"), "age", imputations=0)
+    monkeypatch.setattr(Reconstruction, "varied", impossible)
+    result = replace(strata(1), compiled=object())
+    assert list(by_reconstruction(result, [], Imputations(made), Options())) == []
